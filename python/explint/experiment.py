@@ -1,0 +1,95 @@
+"""One package as rules see it: its files, what the core said of them, and its protocol profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from explint.model import SourceInfo
+
+
+class FileState(StrEnum):
+    """What is known of a file.
+
+    ``withheld``: a record or partial package names the file and gives no text. The structure
+    finding says it is empty; whatever depends on its contents is unknown.
+    """
+
+    PRESENT = "present"
+    EMPTY = "empty"
+    ABSENT = "absent"
+    WITHHELD = "withheld"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a package.
+
+    ``data`` is the raw content, or None when the file was not read: then ``failure`` says why it
+    could not be read, or, with ``failure`` None too, it is listed only for its name (a picture, a
+    checkpoint) and ``skipped`` says so.
+    """
+
+    path: str
+    state: FileState
+    data: bytes | None = None
+    failure: str | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run the experiment names: its id and, where a record gives it, its config file's text."""
+
+    run_id: str
+    method: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    config: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeVerdict:
+    """The LLM judge's answer as it stands in a record."""
+
+    is_code_ready: bool
+    code_issue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a judge record says beside the code.
+
+    ``prompt`` is the text before the code: criteria and command lines. ``hypothesis`` is the
+    research method as text, ``metrics`` the design's evaluation metrics. ``truncated`` says that
+    text was cut out of the record, so what is not there may have been there.
+    """
+
+    prompt: str = ""
+    hypothesis: str = ""
+    metrics: tuple[str, ...] = ()
+    verdict: JudgeVerdict | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a source yields. Paths are relative to the package root, with forward slashes.
+
+    ``skipped_folders`` are (path, reason) of folders that were not entered. ``partial`` says that
+    absent files may exist elsewhere (a record), so their absence decides nothing beyond structure.
+    """
+
+    id: str
+    source: SourceInfo
+    files: dict[str, File]
+    runs: tuple[Run, ...] = ()
+    record: Record | None = None
+    skipped_folders: tuple[tuple[str, str], ...] = ()
+    partial: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def state(self, path: str) -> FileState:
+        """The state of a file, ``absent`` when the package does not list it."""
+        file = self.files.get(path)
+        return FileState.ABSENT if file is None else file.state

@@ -1,0 +1,58 @@
+"""The nine criteria of the experiment protocol, and what of each is not decided by any rule yet."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Criterion(msgspec.Struct, frozen=True, kw_only=True):
+    """``undecided`` names what no rule of this version judges; while it is not empty the
+    criterion can be violated but never met, and the verdict says why."""
+
+    number: int
+    title: str
+    undecided: str = ""
+
+
+CRITERIA: dict[int, Criterion] = {
+    c.number: c
+    for c in (
+        Criterion(number=1, title="Complete implementation"),
+        Criterion(
+            number=2,
+            title="Hydra integration",
+            undecided="config reads, composition and command lines are not judged yet",
+        ),
+        Criterion(
+            number=3,
+            title="Data pipeline",
+            undecided="data loading and preprocessing are not judged yet",
+        ),
+        Criterion(
+            number=4,
+            title="Model implementation",
+            undecided="methods, models and training loops are not judged yet",
+        ),
+        Criterion(number=5, title="File structure"),
+        Criterion(
+            number=6,
+            title="WandB integration",
+            undecided="what training logs is not judged yet",
+        ),
+        Criterion(
+            number=7,
+            title="Configuration files",
+            undecided="search spaces and references to run configs are not judged yet",
+        ),
+        Criterion(
+            number=8,
+            title="Evaluation script",
+            undecided="the evaluation script's inputs and outputs are not judged yet",
+        ),
+        Criterion(
+            number=9,
+            title="Trial mode",
+            undecided="the trial switch and its bounds are not judged yet",
+        ),
+    )
+}
