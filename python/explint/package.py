@@ -1,4 +1,4 @@
-"""One package as rules see it: its files, what the core said of them, and its protocol profile."""
+"""A package as a source yields it: files by path, and what a judge record says beside them."""
 
 from __future__ import annotations
 
