@@ -88,9 +88,10 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PackageFacts(msgspec.Struct, frozen=True, array_like=True):
-    """The document of one package."""
+    """The document of one package; ``crashes`` are (rule, path, what happened)."""
 
     version: int
     files: list[FileFacts]
     findings: list[CoreFinding]
     unknowns: list[CoreUnknown]
+    crashes: list[tuple[str, str, str]]

@@ -1,2 +1,11 @@
-//! x
+//! explint's core: parses the Python files of an experiment package once, judges structure and
+//! completeness, and hands everything over as one document of facts.
+//!
+//! Modules depend on each other one way only: `source` → `syntax` → `analysis` → `rules` → `scan`.
 #![forbid(unsafe_code)]
+
+pub mod analysis;
+pub mod rules;
+pub mod scan;
+pub mod source;
+pub mod syntax;

@@ -1,0 +1,14 @@
+//! What is known of one file beyond its tree: names and scopes, imports, definitions.
+
+use crate::source::Source;
+use crate::syntax::tree::Tree;
+
+/// Everything a rule over one file may ask.
+pub struct FileContext<'t> {
+    /// The decoded text.
+    pub source: &'t Source<'t>,
+    /// Its tree.
+    pub tree: &'t Tree<'t>,
+    /// Whether CPython accepts the file.
+    pub accepted: bool,
+}

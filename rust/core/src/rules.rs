@@ -1,0 +1,98 @@
+//! The rules the core answers: *structure* and *complete*.
+//!
+//! A rule is a row made by [`declare_rule!`](crate::declare_rule), whose doc comment is the rule's
+//! page, and a function over a file or a package.
+
+pub mod complete;
+pub mod structure;
+
+use crate::analysis::FileContext;
+use crate::source::Span;
+use serde::Serialize;
+
+/// How bad a finding of the rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A MUST of the protocol is violated, or the run stops.
+    Error,
+    /// It runs, but the result is wrong, void or weak.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+/// One row of the rule table.
+#[derive(Debug, Serialize)]
+pub struct Rule {
+    /// `family/rule-name`, the primary key.
+    pub name: &'static str,
+    /// The alias that never changes meaning.
+    pub code: &'static str,
+    /// Default severity.
+    pub severity: Severity,
+    /// Numbers of the protocol's criteria the rule decides.
+    pub criteria: &'static [u8],
+    /// The rule's page: a summary line, then the sections.
+    pub doc: &'static str,
+}
+
+/// Declares a rule's row; its doc comment becomes the page.
+#[macro_export]
+macro_rules! declare_rule {
+    (
+        $(#[doc = $doc:literal])+
+        $id:ident = $name:literal, $code:literal, $severity:ident, [$($criterion:literal),+]
+    ) => {
+        $(#[doc = $doc])+
+        pub static $id: $crate::rules::Rule = $crate::rules::Rule {
+            name: $name,
+            code: $code,
+            severity: $crate::rules::Severity::$severity,
+            criteria: &[$($criterion),+],
+            doc: concat!($($doc, "\n"),+),
+        };
+    };
+}
+
+/// A violation inside one file.
+#[derive(Debug)]
+pub struct Finding {
+    /// The violated rule.
+    pub rule: &'static Rule,
+    /// The offending text.
+    pub span: Span,
+    /// One sentence: what is wrong.
+    pub message: String,
+    /// One sentence: what to write instead.
+    pub help: String,
+    /// Other places of the same root cause.
+    pub related: Vec<(Span, String)>,
+}
+
+/// Where a rule over one file puts its findings.
+pub type Findings = Vec<Finding>;
+
+/// A rule that needs nothing but one file. What it finds depends on the file's text alone, never on
+/// its path, so that the answer can be kept by content.
+pub struct FileRule {
+    /// The rule's row.
+    pub rule: &'static Rule,
+    /// Whether the rule also judges files that CPython rejects (a comment stays a comment there).
+    pub tolerates_errors: bool,
+    /// Finds the violations.
+    pub check: fn(&FileContext<'_>, &mut Findings),
+}
+
+/// The rules over one file, in the order of their codes.
+pub fn file_rules() -> &'static [FileRule] {
+    complete::FILE_RULES
+}
+
+/// Every row the core answers for, in the order of their codes.
+pub fn table() -> Vec<&'static Rule> {
+    let mut rows = structure::ROWS.to_vec();
+    rows.extend(complete::ROWS);
+    rows.sort_by_key(|row| row.code);
+    rows
+}

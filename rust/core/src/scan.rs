@@ -1,0 +1,16 @@
+//! One package in, one document of facts out: parse each distinct content once, run every rule.
+
+mod cache;
+mod facts;
+mod file;
+mod package;
+
+pub use cache::Scanner;
+pub use facts::{
+    Directive, FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome,
+    PackageFacts,
+};
+pub use file::FileAnalysis;
+pub use package::{
+    FileProtocol, FileState, InputFile, PackageContext, PackageFinding, PackageInput,
+};

@@ -1,0 +1,127 @@
+//! One file's analysis, which depends on its bytes and the target version only.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::facts::{Directive, FactFinding, FactRelated};
+use crate::analysis::FileContext;
+use crate::rules::{Finding, file_rules};
+use crate::source::{Source, Span};
+use crate::syntax::tree::{Tree, TreeError};
+
+/// What one content yields, wherever it stands.
+#[derive(Debug, Default)]
+pub struct FileAnalysis {
+    /// Lines of the text.
+    pub lines: u32,
+    /// Whether the file holds nothing but white space and comments.
+    pub blank: bool,
+    /// Violations; their paths are empty and filled in per package.
+    pub findings: Vec<FactFinding>,
+    /// Comments that speak to explint.
+    pub directives: Vec<Directive>,
+    /// Rules that failed on this content, with what happened.
+    pub crashes: Vec<(&'static str, String)>,
+    /// Why the file could not be judged at all, if it could not.
+    pub failure: Option<String>,
+}
+
+impl FileAnalysis {
+    /// Analyses a decoded Python file.
+    pub fn of(text: &str) -> Self {
+        let source = Source::new(text);
+        let tree = match Tree::parse(text) {
+            Ok(tree) => tree,
+            Err(TreeError::TooComplex) => {
+                return Self {
+                    lines: source.line_count(),
+                    failure: Some("too deeply or oddly nested to parse in bounded time".to_owned()),
+                    ..Self::default()
+                };
+            }
+        };
+        let context = FileContext {
+            source: &source,
+            tree: &tree,
+            accepted: tree.first_error().is_none(),
+        };
+        let mut this = Self {
+            lines: source.line_count(),
+            blank: tree.len() <= 1,
+            directives: directives(&source, &tree),
+            ..Self::default()
+        };
+        let mut findings = Vec::new();
+        for rule in file_rules() {
+            if !(context.accepted || rule.tolerates_errors) {
+                continue;
+            }
+            let before = findings.len();
+            // A rule that fails on this file must cost its own answer and no more.
+            let result = catch_unwind(AssertUnwindSafe(|| (rule.check)(&context, &mut findings)));
+            if let Err(panic) = result {
+                findings.truncate(before);
+                this.crashes
+                    .push((rule.rule.name, panic_text(panic.as_ref())));
+            }
+        }
+        this.findings = findings.iter().map(|f| to_fact(&source, f)).collect();
+        this
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+fn to_fact(source: &Source<'_>, finding: &Finding) -> FactFinding {
+    let start = source.position(finding.span.start);
+    let end = source.position(finding.span.end);
+    FactFinding {
+        rule: finding.rule.name.to_owned(),
+        path: String::new(),
+        line: start.line,
+        column: start.column,
+        end_line: end.line,
+        end_column: end.column,
+        message: finding.message.clone(),
+        help: finding.help.clone(),
+        related: finding
+            .related
+            .iter()
+            .map(|(span, message)| FactRelated {
+                path: String::new(),
+                line: source.line_of(span.start),
+                message: message.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn directives(source: &Source<'_>, tree: &Tree<'_>) -> Vec<Directive> {
+    let speaks_to_us = |&span: &Span| {
+        let text = source.slice(span).trim_start_matches('#').trim();
+        text.get(..7)
+            .is_some_and(|head| head.eq_ignore_ascii_case("explint"))
+            .then_some((span, text))
+    };
+    tree.comments()
+        .iter()
+        .filter_map(speaks_to_us)
+        .map(|(span, text)| {
+            let start = source.position(span.start);
+            let before = Span::new(source.line_start(start.line), span.start);
+            Directive {
+                line: start.line,
+                column: start.column,
+                end_column: source.position(span.end).column,
+                text: text.to_owned(),
+                own_line: source.slice(before).trim().is_empty(),
+            }
+        })
+        .collect()
+}

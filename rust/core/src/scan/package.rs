@@ -1,0 +1,212 @@
+//! One package: its files' analyses brought together, and the rules that look across files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::cache::Scanner;
+use super::facts::{FACTS_VERSION, FactFinding, FactUnknown, FileFacts, Outcome, PackageFacts};
+use super::file::FileAnalysis;
+use crate::rules::{Rule, structure};
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It has contents.
+    Present,
+    /// It is there and holds nothing.
+    Empty,
+    /// It is not there.
+    Absent,
+    /// A record names it and gives no text.
+    Withheld,
+}
+
+impl FileState {
+    /// The state by the name Python gives it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "present" => Self::Present,
+            "empty" => Self::Empty,
+            "absent" => Self::Absent,
+            "withheld" => Self::Withheld,
+            _ => return None,
+        })
+    }
+}
+
+/// One file as the source layer hands it over.
+#[derive(Debug)]
+pub struct InputFile<D> {
+    /// Path in the package, with forward slashes.
+    pub path: String,
+    /// What is known of it.
+    pub state: FileState,
+    /// Its bytes, unless it was not read.
+    pub data: Option<D>,
+    /// Why it could not be read.
+    pub failure: Option<String>,
+    /// Why it was left out on purpose.
+    pub skipped: Option<String>,
+}
+
+/// The part of a protocol profile that structure rules need; `explint.core.FileProtocol` mirrors it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct FileProtocol {
+    /// Exact paths that must be there.
+    pub required: Vec<String>,
+    /// Globs of files that are never unexpected.
+    pub allowed: Vec<String>,
+    /// Globs of files that the protocol does not allow.
+    pub unexpected: Vec<String>,
+    /// Module path to the job it must do.
+    pub jobs: HashMap<String, String>,
+    /// Modules that may be stubs when they say why.
+    pub explained_stubs: Vec<String>,
+}
+
+/// A package to scan.
+#[derive(Debug)]
+pub struct PackageInput<D> {
+    /// Its files.
+    pub files: Vec<InputFile<D>>,
+    /// What the profile says of files.
+    pub protocol: Arc<FileProtocol>,
+    /// Minor version of the Python 3 the package targets.
+    pub python_minor: u8,
+    /// Whether files that are absent here may exist elsewhere.
+    pub partial: bool,
+}
+
+/// What rules across files may ask.
+pub struct PackageContext<'a> {
+    /// What the profile says of files.
+    pub protocol: &'a FileProtocol,
+    /// Whether files that are absent here may exist elsewhere.
+    pub partial: bool,
+    paths: Vec<&'a str>,
+    states: HashMap<&'a str, FileState>,
+    analyses: HashMap<&'a str, Arc<FileAnalysis>>,
+}
+
+impl<'a> PackageContext<'a> {
+    /// The state of a file.
+    pub fn state(&self, path: &str) -> FileState {
+        self.states.get(path).copied().unwrap_or(FileState::Absent)
+    }
+
+    /// Every path of the package, in the order of the input.
+    pub fn paths(&self) -> &[&'a str] {
+        &self.paths
+    }
+
+    /// The analysis of a Python file that was scanned.
+    pub fn analysis(&self, path: &str) -> Option<&FileAnalysis> {
+        self.analyses.get(path).map(Arc::as_ref)
+    }
+}
+
+/// A violation found by looking across files.
+#[derive(Debug)]
+pub struct PackageFinding {
+    fact: FactFinding,
+}
+
+impl PackageFinding {
+    /// A finding about a file as a whole, whether it exists or not.
+    pub fn whole_file(rule: &'static Rule, path: &str, message: String, help: String) -> Self {
+        Self::at(rule, path, [1, 1, 1, 1], message, help)
+    }
+
+    /// A finding at `[line, column, end_line, end_column]`, all 1-based.
+    pub fn at(
+        rule: &'static Rule,
+        path: &str,
+        [line, column, end_line, end_column]: [u32; 4],
+        message: String,
+        help: String,
+    ) -> Self {
+        Self {
+            fact: FactFinding {
+                rule: rule.name.to_owned(),
+                path: path.to_owned(),
+                line,
+                column,
+                end_line,
+                end_column,
+                message,
+                help,
+                related: Vec::new(),
+            },
+        }
+    }
+}
+
+/// Scans one package.
+pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -> PackageFacts {
+    let mut facts = PackageFacts {
+        version: FACTS_VERSION,
+        files: Vec::with_capacity(input.files.len()),
+        findings: Vec::new(),
+        unknowns: Vec::<FactUnknown>::new(),
+        crashes: Vec::new(),
+    };
+    let mut context = PackageContext {
+        protocol: &input.protocol,
+        partial: input.partial,
+        paths: Vec::with_capacity(input.files.len()),
+        states: HashMap::with_capacity(input.files.len()),
+        analyses: HashMap::new(),
+    };
+    for file in &input.files {
+        let mut entry = FileFacts {
+            path: file.path.clone(),
+            outcome: Outcome::Scanned,
+            reason: String::new(),
+            lines: 0,
+            directives: Vec::new(),
+        };
+        let mut state = file.state;
+        if let Some(reason) = &file.failure {
+            (entry.outcome, entry.reason) = (Outcome::Failed, reason.clone());
+        } else if let Some(reason) = &file.skipped {
+            (entry.outcome, entry.reason) = (Outcome::Skipped, reason.clone());
+        } else if let Some(data) = file.data.as_ref().filter(|_| file.path.ends_with(".py")) {
+            let analysis = scanner.analyse(data.as_ref(), input.python_minor);
+            entry.lines = analysis.lines;
+            entry.directives.clone_from(&analysis.directives);
+            if let Some(reason) = &analysis.failure {
+                (entry.outcome, entry.reason) = (Outcome::Failed, reason.clone());
+            } else if analysis.blank && state == FileState::Present {
+                state = FileState::Empty;
+            }
+            facts
+                .findings
+                .extend(analysis.findings.iter().map(|finding| {
+                    let mut finding = finding.clone();
+                    finding.path.clone_from(&file.path);
+                    for related in &mut finding.related {
+                        related.path.clone_from(&file.path);
+                    }
+                    finding
+                }));
+            facts.crashes.extend(
+                (analysis.crashes.iter())
+                    .map(|(rule, what)| ((*rule).to_owned(), file.path.clone(), what.clone())),
+            );
+            context.analyses.insert(&file.path, analysis);
+        }
+        context.paths.push(&file.path);
+        context.states.insert(&file.path, state);
+        facts.files.push(entry);
+    }
+    let mut found = Vec::new();
+    structure::required_files(&context, &mut found);
+    facts.findings.extend(found.into_iter().map(|f| f.fact));
+    facts.findings.sort_by(|a, b| {
+        let key = |f: &FactFinding| (f.path.clone(), f.line, f.column, f.rule.clone());
+        key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+    });
+    facts
+}

@@ -1,0 +1,5 @@
+//! From text to a tree, and to CPython's verdict on it.
+
+pub mod kinds;
+mod strings;
+pub mod tree;
