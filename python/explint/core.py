@@ -5,12 +5,13 @@ The structs below mirror ``rust/core/src/scan/facts.rs``; ``FACTS_VERSION`` guar
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import msgspec
 
 from explint import _core
-from explint.model import Implementation, Rule
+from explint.model import Implementation, Rule, Severity
 from explint.package import Package
 
 FACTS_VERSION = 1
@@ -95,3 +96,84 @@ class PackageFacts(msgspec.Struct, frozen=True, array_like=True):
     findings: list[CoreFinding]
     unknowns: list[CoreUnknown]
     crashes: list[tuple[str, str, str]]
+
+
+class CoreRule(msgspec.Struct, frozen=True, array_like=True):
+    """A row of the core's rule table."""
+
+    name: str
+    code: str
+    severity: Severity
+    criteria: tuple[int, ...]
+    doc: str
+
+
+def rules() -> list[Rule]:
+    """The rows of the rules that the core answers, in the order of their codes."""
+    rows = msgspec.msgpack.decode(_core.rules(), type=list[CoreRule])
+    table = []
+    for row in rows:
+        # A doc comment's lines start with the blank that follows the slashes.
+        summary, _, doc = inspect.cleandoc(row.doc).partition("\n\n")
+        table.append(
+            Rule(
+                name=row.name,
+                code=row.code,
+                severity=row.severity,
+                criteria=row.criteria,
+                summary=" ".join(summary.split()),
+                doc=doc.strip() + "\n",
+                implementation=Implementation.CORE,
+            )
+        )
+    return table
+
+
+class Scanner:
+    """Scans packages on a pool of threads; each distinct content is parsed once in its lifetime."""
+
+    def __init__(self, threads: int = 0) -> None:
+        """Starts ``threads`` workers; 0 means one per processor."""
+        self._scanner = _core.Scanner(threads)
+        self._protocols: dict[int, tuple[FileProtocol, bytes]] = {}
+
+    def scan(
+        self, packages: Sequence[tuple[Package, FileProtocol, int]]
+    ) -> list[PackageFacts]:
+        """The facts of each (package, protocol, minor version of Python 3), in the order given.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; the packages not yet begun are given up.
+            RuntimeError: the extension speaks another version of the facts.
+        """
+        documents = self._scanner.scan(
+            [
+                (
+                    [
+                        (f.path, f.state.value, f.data, f.failure, f.skipped)
+                        for f in package.files.values()
+                    ],
+                    self._encoded(protocol),
+                    minor,
+                    package.partial,
+                )
+                for package, protocol, minor in packages
+            ]
+        )
+        return [_FACTS.decode(document) for document in documents]
+
+    def _encoded(self, protocol: FileProtocol) -> bytes:
+        kept = self._protocols.get(id(protocol))
+        if kept is None or kept[0] is not protocol:
+            kept = (protocol, msgspec.msgpack.encode(protocol))
+            self._protocols[id(protocol)] = kept
+        return kept[1]
+
+
+_FACTS = msgspec.msgpack.Decoder(PackageFacts)
+
+if _core.FACTS_VERSION != FACTS_VERSION:
+    raise RuntimeError(
+        f"explint's extension speaks facts version {_core.FACTS_VERSION}, the Python layer "
+        f"{FACTS_VERSION}: reinstall explint so that both come from one build"
+    )
