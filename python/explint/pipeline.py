@@ -1,0 +1,421 @@
+"""The pipeline: source → package → scan → experiment → rules → findings → report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from explint import __version__, core
+from explint.config import Settings, resolve
+from explint.experiment import Experiment
+from explint.fingerprint import with_fingerprints
+from explint.grammar import target_minor
+from explint.model import (
+    Confidence,
+    Coverage,
+    Failed,
+    Finding,
+    InputError,
+    PackageReport,
+    ProfileChoice,
+    Related,
+    Report,
+    Rule,
+    Skipped,
+    SourceInfo,
+    State,
+    Summary,
+    ToolInfo,
+)
+from explint.package import File, FileState, Package
+from explint.protocol import Profile, choose_profile
+from explint.rules import python_rules
+from explint.rules.registry import Hit, PythonRule, Unknown
+from explint.rules.table import rule_table, rules_by_name
+from explint.source import Limits, open_sources
+from explint.suppress import Suppression, apply, parse
+from explint.verdict import OpenQuestion, build_verdict
+
+RULES_VERSION = "1"
+"""Raised whenever a rule may answer differently on the same package."""
+
+BATCH_PACKAGES = 32
+BATCH_BYTES = 4 << 20
+"""Packages are scanned in batches of about this size: enough to keep every thread busy, little
+enough that memory stays flat and results appear while the rest is still being read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """What the caller asks for beyond the locations.
+
+    ``flags`` maps field names of ``explint.config.Config`` to values that beat any configuration
+    file. ``jobs`` is the number of threads, 0 for one per processor.
+    """
+
+    rev: str | None = None
+    isolated: bool = False
+    config: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    jobs: int = 0
+    limits: Limits = field(default_factory=Limits)
+
+
+class PackageText:
+    """The decoded lines of a package's files, for code frames and fingerprints."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._lines: dict[str, Sequence[str] | None] = {}
+
+    def lines(self, path: str) -> Sequence[str] | None:
+        """The lines of a file without their line ends; None when its text is not known."""
+        if path not in self._lines:
+            text = self._experiment.text(path)
+            # str.splitlines would also split at form feeds and other characters that end no line.
+            self._lines[path] = (
+                None if text is None else text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            )
+        return self._lines[path]
+
+
+def tool_info() -> ToolInfo:
+    """How reports name explint."""
+    return ToolInfo(name="explint", version=__version__, rules_version=RULES_VERSION)
+
+
+def check_stream(
+    locations: Sequence[str], options: CheckOptions, *, stdin: BinaryIO | None = None
+) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+    """Checks everything at ``locations``, one package after the other.
+
+    Yields each package's report with its text, or an InputError where an input gave no package.
+
+    Raises:
+        ConfigError, SelectorError, ProfileError: the configuration cannot be used.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    packages = open_sources(locations, rev=options.rev, limits=options.limits, stdin=stdin)
+    yield from _check_packages(packages, options)
+
+
+def check_package(package: Package, options: CheckOptions) -> PackageReport:
+    """Checks one package that is already in memory."""
+    for result in _check_packages([package], options):
+        if not isinstance(result, InputError):
+            return result[0]
+    raise AssertionError("a package always gives a report")
+
+
+def check(
+    source: str | Path | Mapping[str, str | bytes],
+    *,
+    profile: str | None = None,
+    partial: bool = False,
+    rev: str | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    isolated: bool = True,
+    jobs: int = 0,
+) -> Report:
+    """Checks a path, or files given as a mapping of path to content, and returns the report.
+
+    Args:
+        source: Anything ``explint check`` takes as a PATH, or the files of one package. Text is
+            taken as UTF-8. In a mapping an empty text is an empty file, unless ``partial``.
+        profile: Name or file of a protocol profile; found out when None.
+        partial: The mapping is a part of a package: an empty text means that the file was
+            withheld, and absent files may exist elsewhere.
+        rev: A git revision to check instead of the working tree.
+        select: Rules to report, by name, code, family or ``criterion:N``; empty for all.
+        ignore: Rules not to report.
+        isolated: Read no configuration file.
+        jobs: Threads; 0 means one per processor.
+
+    Raises:
+        ConfigError, SelectorError, ProfileError: an option or configuration cannot be used.
+    """
+    flags = {"profile": profile, "select": tuple(select), "ignore": tuple(ignore)}
+    options = CheckOptions(rev=rev, isolated=isolated, flags=flags, jobs=jobs)
+    started = time.perf_counter()
+    results: Iterable[tuple[PackageReport, PackageText] | InputError]
+    if isinstance(source, Mapping):
+        results = _check_packages([package_of(source, partial=partial)], options)
+    else:
+        results = check_stream([str(source)], options)
+    summary = Summary()
+    packages = []
+    for result in results:
+        if isinstance(result, InputError):
+            summary.input_errors.append(result)
+        else:
+            packages.append(result[0])
+            summary.add(result[0])
+    summary.seconds = time.perf_counter() - started
+    return Report(tool=tool_info(), summary=summary, packages=packages)
+
+
+def package_of(files: Mapping[str, str | bytes], *, partial: bool = False) -> Package:
+    """A package of files in memory."""
+    entries = {}
+    for path in sorted(files):
+        content = files[path]
+        data = content.encode() if isinstance(content, str) else content
+        empty = FileState.WITHHELD if partial else FileState.EMPTY
+        entries[path] = File(path, FileState.PRESENT if data else empty, data)
+    return Package(
+        id="package",
+        source=SourceInfo(kind="memory", location="package"),
+        files=entries,
+        partial=partial,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A package with everything decided before the scan."""
+
+    package: Package
+    settings: Settings
+    profile: Profile
+    choice: ProfileChoice
+    protocol: core.FileProtocol
+    minor: int
+
+
+def _check_packages(
+    packages: Iterable[Package | InputError], options: CheckOptions
+) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+    scanner = core.Scanner(options.jobs)
+    protocols: dict[str, core.FileProtocol] = {}
+    batch: list[_Job] = []
+    size = 0
+    for package in packages:
+        if isinstance(package, InputError):
+            yield from _flush(scanner, batch)
+            batch, size = [], 0
+            yield package
+            continue
+        batch.append(_prepare(package, options, protocols))
+        size += sum(len(f.data) for f in package.files.values() if f.data)
+        if len(batch) >= BATCH_PACKAGES or size >= BATCH_BYTES:
+            yield from _flush(scanner, batch)
+            batch, size = [], 0
+    yield from _flush(scanner, batch)
+
+
+def _prepare(
+    package: Package, options: CheckOptions, protocols: dict[str, core.FileProtocol]
+) -> _Job:
+    start = Path(package.source.location) if package.source.kind == "folder" else None
+    settings = resolve(
+        start, config=options.config, isolated=options.isolated, flags=options.flags
+    )
+    profile, choice = choose_profile(package, settings.config.profile)
+    protocol = protocols.get(profile.name)
+    if protocol is None:
+        files = profile.files
+        protocol = protocols[profile.name] = core.FileProtocol(
+            required=list(files.required),
+            allowed=list(files.allowed),
+            unexpected=list(files.unexpected),
+            jobs=dict(files.jobs),
+            explained_stubs=list(files.explained_stubs),
+        )
+    version = settings.config.python_version()
+    minor = version[1] if version else target_minor(package)
+    return _Job(package, settings, profile, choice, protocol, minor)
+
+
+def _flush(
+    scanner: core.Scanner, batch: Sequence[_Job]
+) -> Iterator[tuple[PackageReport, PackageText]]:
+    facts = scanner.scan([(j.package, j.protocol, j.minor) for j in batch])
+    for job, document in zip(batch, facts, strict=True):
+        yield _judge(job, document)
+
+
+def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageText]:
+    """Runs the Python rules over one package and puts its report together."""
+    experiment = Experiment(job.package, job.profile, job.choice, facts)
+    text = PackageText(experiment)
+    rows = rules_by_name()
+    findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
+    questions = [
+        OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns
+    ]
+    crashes = [(rows[rule], path, what) for rule, path, what in facts.crashes]
+    for rule in python_rules():
+        if rule.row.profiles and job.profile.name not in rule.row.profiles:
+            continue
+        answers, crash = _ask(rule, experiment)
+        if crash is not None:
+            crashes.append((rule.row, job.profile.config.primary, crash))
+            continue
+        for answer in answers:
+            if isinstance(answer, Unknown):
+                questions.append(
+                    OpenQuestion(rule.row, answer.reason, answer.decided_by, answer.path)
+                )
+            else:
+                findings.append(_from_hit(answer, rule.row))
+    for row, path, what in crashes:
+        findings.append(_crash_finding(row, path, what))
+        questions.append(OpenQuestion(row, f"the rule failed: {what}", "a repaired explint", path))
+    findings.sort(key=lambda f: f.sort_key)
+
+    undecided = {q.rule.name for q in questions}
+    suppressed = apply(
+        findings,
+        _suppressions(experiment, text),
+        rule_table(),
+        decided=rows.keys() - undecided,
+    )
+    findings = sorted((*suppressed.findings, *suppressed.problems), key=lambda f: f.sort_key)
+    findings = with_fingerprints(findings, text.lines)
+    failed = [f for f in facts.files if f.outcome == "failed"]
+    for file in failed:
+        questions.extend(
+            OpenQuestion(row, f"the file could not be judged: {file.reason}", "the file", file.path)
+            for row in (rows["structure/unreadable-file"],)
+        )
+    verdict = build_verdict(
+        findings,
+        questions,
+        all_required_present=all(
+            job.package.state(path) is FileState.PRESENT for path in job.profile.files.required
+        ),
+    )
+    shown, hidden = _select(findings, job.settings)
+    report = PackageReport(
+        id=job.package.id,
+        source=job.package.source,
+        profile=job.choice,
+        verdict=verdict,
+        coverage=_coverage(job.package, facts),
+        runs=tuple(r.run_id for r in job.package.runs)
+        or tuple(c.run_id for c in experiment.run_configs()),
+        findings=tuple(shown),
+        hidden=hidden,
+        complete=not crashes and not failed,
+    )
+    return report, text
+
+
+def _ask(
+    rule: PythonRule, experiment: Experiment
+) -> tuple[list[Hit | Unknown], str | None]:
+    """A rule's answers, or what went wrong: one failing rule must not end the run."""
+    try:
+        return list(rule.function(experiment)), None
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a finding
+        return [], f"{type(error).__name__}: {error}"
+
+
+def _from_core(found: core.CoreFinding, row: Rule) -> Finding:
+    return Finding(
+        rule=row.name,
+        code=row.code,
+        severity=row.severity,
+        confidence=row.confidence,
+        message=found.message,
+        help=found.help,
+        path=found.path,
+        line=found.line,
+        column=found.column,
+        end_line=found.end_line,
+        end_column=found.end_column,
+        criteria=row.criteria,
+        related=tuple(
+            Related(path=r.path, line=r.line, message=r.message) for r in found.related
+        ),
+    )
+
+
+def _from_hit(hit: Hit, row: Rule) -> Finding:
+    return Finding(
+        rule=row.name,
+        code=row.code,
+        severity=hit.severity or row.severity,
+        confidence=hit.confidence or row.confidence,
+        message=hit.message,
+        help=hit.help,
+        path=hit.path,
+        line=hit.line,
+        column=hit.column,
+        end_line=hit.line if hit.end_line is None else hit.end_line,
+        end_column=hit.column if hit.end_column is None else hit.end_column,
+        criteria=row.criteria,
+        related=hit.related,
+        runs=hit.runs,
+        modes=hit.modes,
+    )
+
+
+def _crash_finding(rule: Rule, path: str, what: str) -> Finding:
+    row = rules_by_name()["internal/rule-crash"]
+    return Finding(
+        rule=row.name,
+        code=row.code,
+        severity=row.severity,
+        confidence=Confidence.HIGH,
+        message=f"the rule {rule.name} failed on this input and gave no answer: {what}",
+        help="report it with the file that sets it off; the other rules are not affected",
+        path=path,
+        criteria=(),
+    )
+
+
+def _suppressions(experiment: Experiment, text: PackageText) -> list[Suppression]:
+    found: list[Suppression] = []
+    for file in experiment.facts.files:
+        if file.path.endswith(".py"):
+            if file.directives:
+                source = experiment.text(file.path) or ""
+                found.extend(parse(file.path, source, file.directives))
+        elif file.path.endswith((".yaml", ".yml", ".toml")):
+            source = experiment.text(file.path) or ""
+            found.extend(parse(file.path, source))
+    return found
+
+
+def _select(findings: Sequence[Finding], settings: Settings) -> tuple[list[Finding], int]:
+    """The findings to show with their configured severities, and how many are hidden."""
+    rows = rule_table()
+    selection = settings.selection(rows)
+    severities = settings.severities(rows)
+    ignored: dict[str, frozenset[str]] = {}
+    shown = []
+    hidden = 0
+    for finding in findings:
+        if finding.path not in ignored:
+            ignored[finding.path] = settings.ignored_for(finding.path, rows)
+        if not selection.shows(finding.rule):
+            hidden += 1
+            continue
+        if finding.rule in ignored[finding.path] and finding.state is State.OPEN:
+            finding = msgspec.structs.replace(
+                finding, state=State.SUPPRESSED, reason="configured for this path"
+            )
+        if finding.rule in severities:
+            finding = msgspec.structs.replace(finding, severity=severities[finding.rule])
+        shown.append(finding)
+    return shown, hidden
+
+
+def _coverage(package: Package, facts: core.PackageFacts) -> Coverage:
+    return Coverage(
+        scanned=sum(f.outcome == "scanned" for f in facts.files),
+        skipped=(
+            *(Skipped(path=p, reason=r) for p, r in package.skipped_folders),
+            *(Skipped(path=f.path, reason=f.reason) for f in facts.files if f.outcome == "skipped"),
+        ),
+        failed=tuple(
+            Failed(path=f.path, reason=f.reason) for f in facts.files if f.outcome == "failed"
+        ),
+    )
