@@ -1,0 +1,80 @@
+"""The JSON Schemas of the ``json`` and ``jsonl`` reports, made from the structs they encode.
+
+``python -m explint.report.schema FOLDER`` writes both files.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from explint.model import SCHEMA_VERSION, PackageReport, Report
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+FILES = ("report.schema.json", "report-line.schema.json")
+
+
+def report_schema() -> dict[str, Any]:
+    """The schema of the ``json`` report."""
+    return _document(Report, "report", "A report of explint.")
+
+
+def line_schema() -> dict[str, Any]:
+    """The schema of one line of the ``jsonl`` report: a package with the schema's version."""
+    schema = _document(PackageReport, "report-line", "One line of a JSONL report of explint.")
+    schema["properties"] = {"schema_version": {"const": SCHEMA_VERSION}, **schema["properties"]}
+    schema["required"] = ["schema_version", *schema["required"]]
+    return schema
+
+
+def _document(struct: type[msgspec.Struct], name: str, title: str) -> dict[str, Any]:
+    (reference,), definitions = msgspec.json.schema_components(
+        (struct,), ref_template="#/$defs/{name}"
+    )
+    for definition in definitions.values():
+        if definition.get("type") == "object":
+            _complete(definition)
+    root = definitions.pop(reference["$ref"].rpartition("/")[2])
+    root.pop("title", None)
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:explint:schema:{name}:{SCHEMA_VERSION}",
+        "title": title,
+        **root,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _complete(definition: dict[str, Any]) -> None:
+    """Says of an object what the encoder does: it writes every field, defaults too."""
+    properties = definition.get("properties", {})
+    definition["required"] = list(properties)
+    definition["description"] = inspect.cleandoc(definition["description"])
+    for name, field in properties.items():
+        field.pop("default", None)
+        if name == "schema_version":
+            properties[name] = {"const": SCHEMA_VERSION}
+        elif field.get("type") == "integer":
+            first = name in ("line", "column", "end_line", "end_column", "criterion")
+            field["minimum"] = 1 if first else 0
+        elif name == "criteria" and field.get("type") == "object":
+            field["propertyNames"] = {"pattern": "^[1-9]$"}
+
+
+def write(folder: Path) -> None:
+    """Writes both schemas into a folder."""
+    for name, schema in zip(FILES, (report_schema(), line_schema()), strict=True):
+        text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python -m explint.report.schema FOLDER")
+    write(Path(sys.argv[1]))
