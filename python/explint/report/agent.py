@@ -20,7 +20,7 @@ _SPECIAL = re.compile(
 
 
 class AgentReporter(OneOrMany):
-    """The verdict in a line; then files, the most blocking first, with what to change in each.
+    """The verdict in a line; then the findings file by file, the most blocking first.
 
     Only open findings are listed. Text of the package stands in code spans or is escaped, so that
     it cannot add headings, fences, links or HTML of its own.
@@ -43,10 +43,10 @@ class AgentReporter(OneOrMany):
         found = ", ".join(text for text, _ in severities(*counts)) or "nothing to repair"
         name = f"{self._code(package.id)} is {state}" if several else state.capitalize()
         self._write(f"# {name}: {found} (profile {self._code(package.profile.name)})")
-        for path, group in _by_file(findings):
-            self._write(f"\n## {self._code(path)}\n")
-            for f in group:
-                self._finding(f, sources)
+        if findings:
+            self._write("")
+        for f in _ordered(findings):
+            self._finding(f, sources)
         failed = package.coverage.failed
         if failed:
             self._write("\n## Files that could not be read\n")
@@ -54,12 +54,14 @@ class AgentReporter(OneOrMany):
                 self._write(f"- {self._code(entry.path)}: {self._prose(entry.reason)}")
         if package.verdict.undecided:
             self._write("\n## Undecided\n")
+            alike: dict[tuple[str, str], list[str]] = {}
             for u in package.verdict.undecided:
                 criterion = CRITERIA.get(u.criterion)
-                title = f" ({criterion.title})" if criterion else ""
-                by = f" Decided by: {self._prose(u.decided_by)}" if u.decided_by else ""
-                reason = _ended(self._prose(u.reason))
-                self._write(f"- criterion {u.criterion}{title}: {reason}{by}")
+                title = f"{u.criterion} {criterion.title}" if criterion else str(u.criterion)
+                alike.setdefault((u.reason, u.decided_by), []).append(title)
+            for (reason, decided_by), titles in alike.items():
+                by = f" Decided by: {self._prose(decided_by)}" if decided_by else ""
+                self._write(f"- {', '.join(titles)}: {_ended(self._prose(reason))}{by}")
 
     def end(self, summary: Summary, *, several: bool) -> None:
         """Writes the inputs that gave no package."""
@@ -120,8 +122,8 @@ def _ended(sentence: str) -> str:
     return sentence if sentence.endswith((".", "!", "?", "…")) else sentence + "."
 
 
-def _by_file(findings: tuple[Finding, ...]) -> list[tuple[str, list[Finding]]]:
-    """Findings by file, worst first; so are the files, those with more errors before others."""
+def _ordered(findings: tuple[Finding, ...]) -> list[Finding]:
+    """Findings file by file, the worst first; so are the files, those with more errors earlier."""
     groups: dict[str, list[Finding]] = {}
     for f in findings:
         groups.setdefault(f.path, []).append(f)
@@ -132,7 +134,7 @@ def _by_file(findings: tuple[Finding, ...]) -> list[tuple[str, list[Finding]]]:
         ranks = [f.severity.rank for f in groups[path]]
         return (ranks[0], -ranks.count(0), -len(ranks), path)
 
-    return [(path, groups[path]) for path in sorted(groups, key=blocking)]
+    return [f for path in sorted(groups, key=blocking) for f in groups[path]]
 
 
 REPORTER = AgentReporter

@@ -18,7 +18,7 @@ from explint.model import (
 from explint.report.base import OneOrMany, Places, ReportOptions, SourceText, counted, severities
 from explint.report.frame import code_frame
 from explint.report.terminal import Painter, Terminal
-from explint.report.text import cells, cut, printable, sentence, wrap
+from explint.report.text import GLUE, cells, cut, printable, sentence, wrap
 
 WIDEST_PROSE = 100
 """Sentences are wrapped here even on a wider terminal; code frames use all of it."""
@@ -48,12 +48,14 @@ class FullReporter(OneOrMany):
         self._glyphs = self._painter.glyphs
         self._prose = min(terminal.width, WIDEST_PROSE)
         self._places = Places(options)
+        self._listing = False
 
     def package(self, package: PackageReport, sources: SourceText, *, several: bool) -> None:
         """Writes one package; one that is ready and clean takes a single line among several."""
         if several and _uneventful(package):
             self._one_line(package)
             return
+        self._end_listing()
         if several or package.source.kind != "folder":
             self._package_header(package)
         for finding in package.counted():
@@ -62,6 +64,7 @@ class FullReporter(OneOrMany):
 
     def end(self, summary: Summary, *, several: bool) -> None:
         """Writes the sums over several packages, and the inputs that gave none."""
+        self._end_listing()
         if several:
             self._totals(summary)
         for error in summary.input_errors:
@@ -112,10 +115,7 @@ class FullReporter(OneOrMany):
         used = cells(f"{severity}[{rule}]") + (1 + cells(code) if code else 0)
         self._heading(painted, used, self._say(finding.message))
 
-        path = finding.path
-        if package.source.kind == "folder":
-            path = self._places.of(package.source, path).file
-        where = printable(path, self._unicode)
+        where = printable(self._path(package, finding.path), self._unicode)
         lines = sources.lines(finding.path)
         frame = lines and code_frame(
             lines,
@@ -141,13 +141,18 @@ class FullReporter(OneOrMany):
             self._write(f"{indent}{corner} {where}")
         self._labelled("help", finding.help, indent)
         for place in finding.related:
-            there = printable(place.path, self._unicode)
+            there = printable(self._path(package, place.path), self._unicode)
             self._labelled("related", f"{there}:{place.line}: {place.message}", indent)
         if finding.runs:
             self._labelled("runs", ", ".join(finding.runs), indent)
         if finding.modes:
             self._labelled("modes", ", ".join(finding.modes), indent)
         self._write()
+
+    def _path(self, package: PackageReport, path: str) -> str:
+        """A path to open; inside a container, which the package's header names, the inner one."""
+        folder = package.source.kind == "folder"
+        return self._places.of(package.source, path).file if folder else path
 
     def _heading(self, painted: str, used: int, message: str) -> None:
         """The rule, then the message: bold, beside it or, where the room is narrow, below it."""
@@ -176,6 +181,12 @@ class FullReporter(OneOrMany):
             self._write(" " * hang + line)
 
     # Packages
+
+    def _end_listing(self) -> None:
+        """An empty line after the packages that took a line each."""
+        if self._listing:
+            self._write()
+        self._listing = False
 
     def _package_header(self, package: PackageReport) -> None:
         name = printable(package.id, self._unicode)
@@ -218,7 +229,7 @@ class FullReporter(OneOrMany):
             tail, room = "", self.terminal.width - 8
         shown = cut(name, room, self._glyphs.ellipsis)
         self._write(f"{mark} ready {shown}{self._painter.paint(tail, 'dim')}")
-        self._write()
+        self._listing = True
 
     def _package_summary(self, package: PackageReport, *, several: bool) -> None:
         if not several:
@@ -231,9 +242,9 @@ class FullReporter(OneOrMany):
         sums.add(package)
         self._findings(sums)
         profile = f"{package.profile.name} {self._glyphs.dash} {package.profile.reason}"
-        self._row("profile", profile)
+        self._row("profile", self._say(profile))
         if package.runs:
-            self._row("runs", ", ".join(package.runs))
+            self._row("runs", self._say(", ".join(package.runs)))
         self._verdict(package)
         self._write()
 
@@ -244,15 +255,15 @@ class FullReporter(OneOrMany):
         else:
             self._row("verdict", "not ready", f"{glyphs.violated} ", "error")
         if verdict.code_issue:
-            self._row("", verdict.code_issue, limit=4)
+            self._row("", self._say(verdict.code_issue), limit=4)
         label = "criteria"
         for state, style in _MARKS.items():
             numbers = [n for n in sorted(verdict.criteria) if verdict.criteria[n] is state]
             if not numbers:
                 continue
             mark = getattr(glyphs, state.value)
-            names = f" {glyphs.dot} ".join(_criterion(n) for n in numbers)
-            self._row(label, names, f"{mark} {state.value:<8} ", style)
+            names = [self._say(_criterion(n)).replace(" ", GLUE) for n in numbers]
+            self._row(label, f"{GLUE}{glyphs.dot} ".join(names), f"{mark} {state.value:<8} ", style)
             label = ""
         self._undecided(verdict.undecided)
         if not package.complete:
@@ -266,17 +277,18 @@ class FullReporter(OneOrMany):
             label = "undecided"
             for entry in undecided:
                 tail = f" (decided by {entry.decided_by})" if entry.decided_by else ""
-                self._row(label, f"{entry.reason}{tail}", f"{entry.criterion} ", "warning")
+                self._row(label, self._say(entry.reason + tail), f"{entry.criterion} ", "warning")
                 label = ""
             return
         by: dict[str, list[str]] = {}
         for entry in undecided:
-            numbers = by.setdefault(entry.decided_by or entry.reason, [])
+            what = f"until {entry.decided_by}" if entry.decided_by else entry.reason
+            numbers = by.setdefault(what, [])
             if str(entry.criterion) not in numbers:
                 numbers.append(str(entry.criterion))
         label = "undecided"
         for what, numbers in by.items():
-            self._row(label, f"until {what}", f"{', '.join(numbers)} ", "warning")
+            self._row(label, self._say(what), f"{', '.join(numbers)} ", "warning")
             label = ""
 
     # Summary rows
@@ -284,8 +296,10 @@ class FullReporter(OneOrMany):
     def _row(
         self, label: str, text: str, mark: str = "", style: str = "", limit: int | None = None
     ) -> None:
-        """A labelled row, wrapped under its own beginning and cut to ``limit`` lines."""
-        text = self._say(text)
+        """A labelled row of printable text, wrapped under its own beginning.
+
+        Longer than ``limit`` lines, it ends in an ellipsis.
+        """
         hang = LABEL + 1 + (cells(mark) if len(mark) <= 4 else 2)
         room = self._prose - LABEL - 1 - cells(mark)
         lines = wrap(text, max(self._prose - hang, 8), max(room, 8))
@@ -304,7 +318,7 @@ class FullReporter(OneOrMany):
 
     def _listed(self, what: str, entries: Sequence[tuple[str, str]], style: str) -> None:
         for path, reason in entries[:SHOWN_FILES]:
-            self._row("", f"{path}: {reason}", f"{what:<8}", style)
+            self._row("", self._say(f"{path}: {reason}"), f"{what:<8}", style)
         more = len(entries) - SHOWN_FILES
         if more > 0:
             self._row("", f"{self._glyphs.ellipsis} and {more:,} more", " " * 8)

@@ -11,6 +11,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+GLUE = "\0"
+"""Stands in printable text for a space that ``wrap`` does not break at.
+
+Printable text has no control characters of its own, so nothing can be mistaken for it.
+"""
+
 TAB = 4
 """Cells between two tab stops in a code frame."""
 
@@ -97,7 +103,7 @@ def wrap(text: str, width: int, first: int | None = None) -> list[str]:
         if line and used + len(gap) + size <= limit:
             line, used = line + gap + word, used + len(gap) + size
             continue
-        if line or (size > limit < width):
+        if line or limit < size <= width:
             lines.append(line)
             limit = width
         if size > limit:
@@ -107,7 +113,7 @@ def wrap(text: str, width: int, first: int | None = None) -> list[str]:
         line, used = word, size
     if line or not lines:
         lines.append(line)
-    return lines
+    return [line.replace(GLUE, " ").rstrip(" ") for line in lines]
 
 
 def cut(text: str, width: int, ellipsis: str) -> str:
