@@ -8,7 +8,7 @@ from typing import TextIO
 from explint.model import CRITERIA, Finding, PackageReport, Summary
 from explint.report.base import OneOrMany, ReportOptions, SourceText, severities
 from explint.report.terminal import Terminal
-from explint.report.text import printable, sentence
+from explint.report.text import glyphs, sentence
 
 LONGEST_SNIPPET = 160
 """Characters of the offending line that are quoted."""
@@ -98,7 +98,7 @@ class AgentReporter(OneOrMany):
 
     def _code(self, text: str) -> str:
         """A code span (CommonMark 6.1), with a fence longer than any run of backticks in it."""
-        text = printable(text, self.terminal.unicode)
+        text = "".join(glyphs(text, self.terminal.unicode))
         longest = max((len(run) for run in re.findall("`+", text)), default=0)
         fence = "`" * (longest + 1)
         stuffed = text.startswith("`") or text.endswith("`") or not text.strip(" ")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from explint.model import Finding
 from explint.report.terminal import Glyphs, Part
-from explint.report.text import TAB, cells, char_cells, glyph
+from explint.report.text import TAB, cells, char_cells, glyphs
 
 CONTEXT = 2
 """Lines shown before the span."""
@@ -39,8 +39,9 @@ def _lay_out(line: str, unicode: bool) -> _Row:
     signs: list[tuple[int, str]] = []
     starts = [0]
     at = 0
-    for char in line:
-        sign = " " * (TAB - at % TAB) if char == "\t" else glyph(char, unicode)
+    for char, sign in zip(line, glyphs(line, unicode), strict=True):
+        if char == "\t":
+            sign = " " * (TAB - at % TAB)
         signs.append((at, sign))
         at += cells(sign) if len(sign) > 1 else char_cells(sign)
         starts.append(at)

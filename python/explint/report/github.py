@@ -12,7 +12,7 @@ from typing import TextIO
 from explint.model import PackageReport, Rule, Severity, Summary, ToolInfo
 from explint.report.base import Place, Places, ReportOptions, SourceText, clean, counted
 from explint.report.terminal import Terminal
-from explint.report.text import printable
+from explint.report.text import glyphs
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -70,7 +70,8 @@ class GithubReporter:
         # Escape sequences would act on the log; line breaks survive as %0A and %0D.
         lines = text.split("\n")
         shown = "\n".join(
-            "\r".join(printable(part, self._unicode) for part in line.split("\r")) for line in lines
+            "\r".join("".join(glyphs(part, self._unicode)) for part in line.split("\r"))
+            for line in lines
         )
         return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

@@ -12,10 +12,12 @@ from explint.report.base import Places, ReportOptions, SourceText, clean
 from explint.report.terminal import Terminal
 from explint.report.text import escape
 
-# https://www.w3.org/TR/xml/#charsets: no notation at all can carry these in XML 1.0. The C1
-# controls it merely discourages are escaped too, because a terminal may act on them.
-_ILLEGAL = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_IN_ATTRIBUTES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;", '"': "&quot;"}
+# No notation at all can carry these in XML 1.0 (https://www.w3.org/TR/xml/#charsets).
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# A parser would change these, or a terminal or a log that shows the document act on them.
+_UNSAFE = re.compile(
+    "[\t\n\r\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]|(?<=##)\\["
+)
 
 
 class JunitReporter:
@@ -101,11 +103,11 @@ class JunitReporter:
 
     def _text(self, text: str) -> str:
         legal = _ILLEGAL.sub(lambda match: escape(match.group()), text)
-        return escape_markup(legal, {"\r": "&#13;"})
+        marked = escape_markup(legal, {'"': "&quot;"})
+        return _UNSAFE.sub(lambda match: f"&#{ord(match.group())};", marked)
 
     def _attribute(self, text: str) -> str:
-        legal = _ILLEGAL.sub(lambda match: escape(match.group()), text)
-        return f'"{escape_markup(legal, _IN_ATTRIBUTES)}"'
+        return f'"{self._text(text)}"'
 
 
 REPORTER = JunitReporter

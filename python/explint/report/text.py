@@ -3,6 +3,9 @@
 A package chooses its own file names, identifiers and source lines, so any of them may hold escape
 sequences, line breaks, bidirectional overrides or invisible characters. Whatever a terminal or a
 log would act on instead of showing is replaced by its Python escape (``\\x1b``, ``\\u202e``).
+
+The runner of GitHub Actions also acts on ordinary characters: on a line that begins with
+``::command``, spaces aside, and on ``##[command]`` anywhere (actions/runner, ``ActionCommand``).
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ Printable text has no control characters of its own, so nothing can be mistaken 
 TAB = 4
 """Cells between two tab stops in a code frame."""
 
+_COMMAND = re.compile("::(?=[A-Za-z])")
 _LINE_BREAKS = re.compile(r"\s*[\r\n]+\s*")
-_JSON_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_JSON_UNSAFE = re.compile("[\x80-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -43,18 +47,24 @@ def _inert(char: str) -> bool:
     return category[0] != "C" and category not in ("Zl", "Zp")
 
 
-def glyph(char: str, unicode: bool) -> str:
-    """What is printed for one character: itself, or its escape."""
-    if " " <= char <= "~":
-        return char
-    return char if unicode and _inert(char) else escape(char)
+def glyphs(text: str, unicode: bool = True) -> list[str]:
+    """What is printed for each character of a line: itself, or its escape."""
+    out = [
+        char if " " <= char <= "~" or (unicode and _inert(char)) else escape(char) for char in text
+    ]
+    at = text.find("##[")
+    while at >= 0:
+        out[at + 2] = escape("[")
+        at = text.find("##[", at + 3)
+    return out
 
 
 def printable(text: str, unicode: bool = True) -> str:
-    """The text on one line, with everything escaped that is not a visible glyph."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join([glyph(c, unicode) for c in text])
+    """The text on one line, with everything escaped that is not a visible glyph.
+
+    It is safe at the beginning of a line too; ``glyphs`` is not, and leaves more as it is.
+    """
+    return _COMMAND.sub(r":\\x3a", "".join(glyphs(text, unicode)))
 
 
 def sentence(text: str, unicode: bool = True) -> str:
@@ -147,10 +157,7 @@ def safe_json(document: str, unicode: bool) -> str:
     inside strings, so each can be replaced by its JSON escape; with ``unicode`` false all
     characters beyond ASCII are.
     """
+    document = document.replace("##[", "##\\u005b").replace("\x7f", "\\u007f")
     if document.isascii():
-        return document.replace("\x7f", "\\u007f")
-    return (
-        (_JSON_UNSAFE if unicode else _NON_ASCII)
-        .sub(_json_escape, document)
-        .replace("\x7f", "\\u007f")
-    )
+        return document
+    return (_JSON_UNSAFE if unicode else _NON_ASCII).sub(_json_escape, document)
