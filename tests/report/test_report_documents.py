@@ -273,3 +273,25 @@ def test_importing_the_reports_loads_no_format_and_no_rich() -> None:
         "assert formats == {'explint.report.' + n for n in ('base', 'terminal', 'text')}, formats\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_paths_for_tools_are_relative_to_the_root_wherever_the_command_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "repo" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    finding = found("structure/empty-file", "Empty.", "Write it.", "src/a.py")
+    options = ReportOptions(root=tmp_path / "repo")
+    paths = []
+    for location in (".", "../other", str(work), "../../elsewhere"):
+        source = SourceInfo(kind="folder", location=location)
+        package = msgspec.structs.replace(CLEAN, source=source, findings=(finding,))
+        text = render("gitlab", ((package, Sources()),), options=options, input_errors=())
+        paths.append(json.loads(text)[0]["location"]["path"])
+    assert paths == [
+        "work/src/a.py",
+        "other/src/a.py",
+        "work/src/a.py",
+        "../../elsewhere/src/a.py",
+    ]

@@ -204,11 +204,14 @@ def test_a_terminal_gets_no_control_character_but_our_own(
 def test_full_fits_the_terminal_except_for_paths(
     reports: list[PackageReport], source: EveryFile, error: InputError, terminal: Terminal
 ) -> None:
+    rule = "hydra/undefined-in-some-runs"
+    for n, package in enumerate(reports):
+        known = tuple(msgspec.structs.replace(f, rule=rule) for f in package.findings)
+        reports[n] = msgspec.structs.replace(package, findings=known)
     text = OURS.sub("", write("full", reports, source, error, terminal))
     corner = "╭─ " if terminal.unicode else "--> "
     for line in text.split("\n"):
-        heading = line.startswith(("error[", "warning[", "info["))
-        if not heading and not line.lstrip().startswith(corner):
+        if not line.lstrip().startswith(corner):
             assert cells(line) <= terminal.width, line
 
 

@@ -85,10 +85,15 @@ class Place:
 
 
 class Places:
-    """Turns paths inside packages into places."""
+    """Turns paths inside packages into places.
 
-    def __init__(self, options: ReportOptions) -> None:
-        self._root = (options.root or Path.cwd()).absolute().as_posix()
+    ``root`` is the folder that paths are relative to, None for the working directory. A path
+    outside of it stays as the user gave it.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._here = Path.cwd().as_posix()
+        self._root = (root or Path.cwd()).absolute().as_posix().rstrip("/") + "/"
 
     def of(self, source: SourceInfo, path: str) -> Place:
         """The place of a package's file."""
@@ -105,9 +110,8 @@ class Places:
 
     def _on_disk(self, path: str) -> str:
         path = posixpath.normpath(PurePath(path).as_posix())
-        if path.startswith(self._root.rstrip("/") + "/"):
-            return posixpath.relpath(path, self._root)
-        return path
+        absolute = posixpath.normpath(posixpath.join(self._here, path))
+        return absolute.removeprefix(self._root) if absolute.startswith(self._root) else path
 
 
 class OneOrMany:

@@ -20,7 +20,7 @@ class ConciseReporter(OneOrMany):
     def __init__(self, sink: TextIO, terminal: Terminal, options: ReportOptions) -> None:
         super().__init__(sink, terminal, options)
         self._painter = Painter(terminal)
-        self._places = Places(options)
+        self._places = Places()
         self._verdict = ""
 
     def package(self, package: PackageReport, sources: SourceText, *, several: bool) -> None:

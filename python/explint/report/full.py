@@ -26,6 +26,9 @@ WIDEST_PROSE = 100
 SHOWN_FILES = 5
 """Skipped and failed files named in a summary; the rest is counted."""
 
+NARROWEST_MESSAGE = 24
+"""Cells a message needs beside its rule; with fewer it begins below."""
+
 LABEL = 11
 """Cells of the labels in a summary."""
 
@@ -47,7 +50,7 @@ class FullReporter(OneOrMany):
         self._painter = Painter(terminal)
         self._glyphs = self._painter.glyphs
         self._prose = min(terminal.width, WIDEST_PROSE)
-        self._places = Places(options)
+        self._places = Places()
         self._listing = False
 
     def package(self, package: PackageReport, sources: SourceText, *, several: bool) -> None:
@@ -100,21 +103,7 @@ class FullReporter(OneOrMany):
 
     def _finding(self, package: PackageReport, finding: Finding, sources: SourceText) -> None:
         painter = self._painter
-        severity = str(finding.severity)
-        rule = printable(finding.rule, self._unicode)
-        code = printable(finding.code, self._unicode)
-        page = self.options.page(finding.rule)
-        painted = "".join(
-            [
-                painter.paint(f"{severity}[", severity),
-                painter.link(rule, page, severity),
-                painter.paint("]", severity),
-                painter.paint(f" {code}", "dim") if code else "",
-            ]
-        )
-        used = cells(f"{severity}[{rule}]") + (1 + cells(code) if code else 0)
-        self._heading(painted, used, self._say(finding.message))
-
+        self._heading(finding)
         where = printable(self._path(package, finding.path), self._unicode)
         lines = sources.lines(finding.path)
         frame = lines and code_frame(
@@ -154,17 +143,32 @@ class FullReporter(OneOrMany):
         folder = package.source.kind == "folder"
         return self._places.of(package.source, path).file if folder else path
 
-    def _heading(self, painted: str, used: int, message: str) -> None:
+    def _heading(self, finding: Finding) -> None:
         """The rule, then the message: bold, beside it or, where the room is narrow, below it."""
+        painter, severity = self._painter, str(finding.severity)
+        rule, code = (printable(text, self._unicode) for text in (finding.rule, finding.code))
+        message = self._say(finding.message)
+        page = self.options.page(finding.rule)
+        head = (
+            painter.paint(f"{severity}[", severity)
+            + painter.link(rule, page, severity)
+            + painter.paint("]", severity)
+        )
+        used = cells(f"{severity}[{rule}]")
+        if code and used + 1 + cells(code) <= self._prose:
+            head += painter.paint(f" {code}", "dim")
+            used += 1 + cells(code)
+        elif code:
+            message = f"{code}: {message}"
         room = self._prose - used - 2
-        if room < 24:
-            self._write(painted)
+        if room < NARROWEST_MESSAGE:
+            self._write(head)
             rest = wrap(message, self._prose - 2)
         else:
             first, *rest = wrap(message, self._prose - 2, room)
-            self._write(f"{painted}: {self._painter.paint(first, 'bold')}")
+            self._write(f"{head}: {painter.paint(first, 'bold')}")
         for line in rest:
-            self._write("  " + self._painter.paint(line, "bold"))
+            self._write("  " + painter.paint(line, "bold"))
 
     def _labelled(self, label: str, text: str, indent: str = "  ") -> None:
         """``= help: text``, wrapped under its own beginning."""

@@ -23,7 +23,7 @@ class GithubReporter:
     def __init__(self, sink: TextIO, terminal: Terminal, options: ReportOptions) -> None:
         self._sink = sink
         self._unicode = terminal.unicode
-        self._places = Places(options)
+        self._places = Places(options.root)
 
     def start(self, tool: ToolInfo, rules: Sequence[Rule]) -> None:
         """Writes nothing."""

@@ -28,7 +28,7 @@ class GitlabReporter:
     def __init__(self, sink: TextIO, terminal: Terminal, options: ReportOptions) -> None:
         self._sink = sink
         self._unicode = terminal.unicode
-        self._places = Places(options)
+        self._places = Places(options.root)
         self._separator = "\n"
 
     def start(self, tool: ToolInfo, rules: Sequence[Rule]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -56,7 +57,7 @@ class SarifReporter:
         self._sink = sink
         self._unicode = terminal.unicode
         self._options = options
-        self._places = Places(options)
+        self._places = Places(options.root)
         self._rules: dict[str, int] = {}
         self._artifacts: dict[tuple[str, str | None], int] = {}
         self._nested: list[dict[str, Any]] = []
@@ -215,8 +216,8 @@ def _uri(path: str) -> str:
 
 
 def _location(path: str) -> dict[str, str]:
-    if path.startswith("/"):
-        return {"uri": "file://" + _uri(path)}
+    if PurePath(path).is_absolute():
+        return {"uri": PurePath(path).as_uri()}
     return {"uri": _uri(path), "uriBaseId": "%SRCROOT%"}
 
 
