@@ -146,7 +146,7 @@ sources = st.lists(texts, min_size=1, max_size=8).map(EveryFile)
 errors = st.builds(InputError, location=texts, message=texts, help=texts)
 
 # Building a report draws a hundred texts; the health check takes that for slowness.
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def write(

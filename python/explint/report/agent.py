@@ -6,7 +6,7 @@ import re
 from typing import TextIO
 
 from explint.model import CRITERIA, Finding, PackageReport, Summary
-from explint.report.base import OneOrMany, ReportOptions, SourceText, severities
+from explint.report.base import OneOrMany, ReportOptions, SourceText, about_whole_file, severities
 from explint.report.terminal import Terminal
 from explint.report.text import glyphs, sentence
 
@@ -78,8 +78,7 @@ class AgentReporter(OneOrMany):
         how = f" Fix: {self._prose(f.help)}" if f.help else ""
         place = self._code(f"{f.path}:{f.line}")
         self._write(f"- {place} {f.severity} {self._code(f.rule)}: {what}{how}")
-        whole = (f.line, f.column, f.end_line, f.end_column) == (1,) * 4
-        lines = None if whole else sources.lines(f.path)
+        lines = None if about_whole_file(f) else sources.lines(f.path)
         if lines and 1 <= f.line <= len(lines):
             line = lines[f.line - 1].rstrip("\r\n")
             start = max(f.column - LONGEST_SNIPPET // 2, 0) if len(line) > LONGEST_SNIPPET else 0

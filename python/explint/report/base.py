@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from explint.model import PackageReport, Rule, SourceInfo, Summary, ToolInfo
+from explint.model import Finding, PackageReport, Rule, SourceInfo, Summary, ToolInfo
 from explint.report.terminal import Terminal
 from explint.report.text import scalar
 
@@ -176,6 +176,12 @@ def _scalars(value: Any) -> Any:  # noqa: ANN401 - any tree of builtins
     if isinstance(value, list | tuple):
         return [_scalars(v) for v in value]
     return value
+
+
+def about_whole_file(finding: Finding) -> bool:
+    """Whether a finding has no place in its file, which may not even exist."""
+    f = finding
+    return (f.line, f.column, f.end_line, f.end_column) == (1, 1, 1, 1)
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explint.model import Finding
+from explint.report.base import about_whole_file
 from explint.report.terminal import Glyphs, Part
 from explint.report.text import TAB, cells, char_cells, glyphs
 
@@ -15,8 +16,8 @@ CONTEXT = 2
 LONGEST_SPAN = 5
 """A span over more lines is shown by its first and last ones."""
 
-LONGEST_LINE = 20_000
-"""Characters of a line that are laid out; a span further right is shown without its line."""
+LONGEST_LINE = 4_000
+"""Characters of a line that are laid out, around the span: more than any terminal shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ def code_frame(
     ``width`` is the whole width of a line, gutter included.
     """
     first, last = finding.line, max(finding.end_line, finding.line)
-    whole_file = (first, finding.column) == (last, finding.end_column) == (1, 1)
-    if whole_file or not 1 <= first <= len(lines):
+    if about_whole_file(finding) or not 1 <= first <= len(lines):
         return None
     if last > first and finding.end_column <= 1:
         last -= 1
@@ -107,20 +107,19 @@ def code_frame(
 
     digits = len(str(max([*shown, *after])))
     room = max(width - digits - 3, 8)
+    skip = max(finding.column - LONGEST_LINE // 2, 0)
     rows = {
-        n: _lay_out(lines[n - 1].rstrip("\r\n")[:LONGEST_LINE], unicode)
+        n: _lay_out(lines[n - 1][skip : skip + LONGEST_LINE].rstrip("\r\n"), unicode)
         for n in [*before, *shown, *after]
         if n
     }
 
     spot = rows[first]
-    start = spot.cell(finding.column)
+    start = spot.cell(finding.column - skip)
     several = finding.end_line > finding.line
-    end = spot.width if several else spot.cell(finding.end_column)
+    end = spot.width if several else spot.cell(finding.end_column - skip)
     end = max(end, start + 1)
-    left = _left_edge(start, end, max(row.width for row in rows.values()), room)
-    if spot.width <= room and end <= room:
-        left = 0
+    left = _left_edge(start, end, spot.width, max(row.width for row in rows.values()), room)
 
     style = str(finding.severity)
     out: list[list[Part]] = []
@@ -147,9 +146,12 @@ def code_frame(
     return digits, out
 
 
-def _left_edge(start: int, end: int, longest: int, room: int) -> int:
-    """The first cell shown, so that the span, or else its beginning, is in sight."""
-    if end + 4 <= room or longest <= room:
+def _left_edge(start: int, end: int, line: int, longest: int, room: int) -> int:
+    """The first cell shown, so that the span, or else its beginning, is in sight.
+
+    ``line`` is the width of the line where the span begins, ``longest`` that of the longest one.
+    """
+    if end + 4 <= room or (end <= room and line <= room):
         return 0
     span = min(end - start, room // 2)
     lead = (room - span) // 2

@@ -15,7 +15,15 @@ from explint.model import (
     Summary,
     Undecided,
 )
-from explint.report.base import OneOrMany, Places, ReportOptions, SourceText, counted, severities
+from explint.report.base import (
+    OneOrMany,
+    Places,
+    ReportOptions,
+    SourceText,
+    about_whole_file,
+    counted,
+    severities,
+)
 from explint.report.frame import code_frame
 from explint.report.terminal import Painter, Terminal
 from explint.report.text import GLUE, cells, cut, printable, sentence, wrap
@@ -115,8 +123,7 @@ class FullReporter(OneOrMany):
         )
         corner = painter.paint(self._glyphs.corner, "label")
         bar = painter.paint(self._glyphs.bar, "label")
-        whole = (finding.line, finding.column, finding.end_line, finding.end_column) == (1,) * 4
-        if not whole:
+        if not about_whole_file(finding):
             where = f"{where}:{finding.line}:{finding.column}"
         indent = " "
         if frame:

@@ -64,6 +64,8 @@ def printable(text: str, unicode: bool = True) -> str:
 
     It is safe at the beginning of a line too; ``glyphs`` is not, and leaves more as it is.
     """
+    if text.isascii() and text.isprintable() and "::" not in text and "##[" not in text:
+        return text
     return _COMMAND.sub(r":\\x3a", "".join(glyphs(text, unicode)))
 
 
