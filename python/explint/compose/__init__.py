@@ -1,0 +1,1 @@
+"""Configuration as Hydra and OmegaConf read it."""
