@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from explint.compose.yaml import MAX_DEPTH, Mark, YamlDocument, YamlProblem, load_yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
+
+from explint.compose.yaml import MAX_DEPTH, Mark, YamlDocument, YamlProblem, load_yaml
 
 DOCUMENT = """\
 run_id: small-cnn
