@@ -136,12 +136,12 @@ def load_yaml(text: str) -> YamlDocument | YamlProblem:
         result = _load(text, _FastLoader)
         if short and isinstance(result, YamlProblem):
             return _load(text, _PlainLoader)
-    except _Rejected as error:
+    except _RejectedError as error:
         return YamlProblem(error.mark.line + 1, error.mark.column + 1, error.message)
     return result
 
 
-class _Rejected(Exception):
+class _RejectedError(Exception):
     """A problem found here and not by a parser: another parser would not help."""
 
     def __init__(self, mark: yaml.Mark, message: str) -> None:
@@ -208,7 +208,7 @@ def _compose(loader: Any) -> Node | None:  # noqa: ANN401
             top[0].value.append(node)
         elif top[2] is None:
             if node.tag == _NULL:
-                raise _Rejected(node.start_mark, "null is no key OmegaConf can hold")
+                raise _RejectedError(node.start_mark, "null is no key OmegaConf can hold")
             top[2] = node
         else:
             top[0].value.append((top[2], node))
@@ -216,30 +216,31 @@ def _compose(loader: Any) -> Node | None:  # noqa: ANN401
 
     while loader.check_event():
         event = loader.get_event()
+        here: Any = event.start_mark
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _Rejected(event.start_mark, "a second document starts here: one is expected")
+                raise _RejectedError(here, "a second document starts here: one is expected")
         elif isinstance(event, yaml.AliasEvent):
-            node = anchors.get(event.anchor)
+            node = anchors.get(str(event.anchor))
             if node is None:
-                raise _Rejected(event.start_mark, f"no anchor &{event.anchor} stands before")
+                raise _RejectedError(here, f"no anchor &{event.anchor} stands before")
             if event.anchor not in sizes:
-                raise _Rejected(event.start_mark, f"the anchor &{event.anchor} contains itself")
+                raise _RejectedError(here, f"the anchor &{event.anchor} contains itself")
             aliased += sizes[event.anchor]
             if aliased > MAX_ALIASED_NODES:
-                raise _Rejected(
-                    event.start_mark, f"aliases stand for more than {MAX_ALIASED_NODES:,} nodes"
+                raise _RejectedError(
+                    here, f"aliases stand for more than {MAX_ALIASED_NODES:,} nodes"
                 )
             attach(node, sizes[event.anchor])
         elif isinstance(event, yaml.NodeEvent):
             anchor = event.anchor
             if anchor is not None and anchor in anchors:
-                raise _Rejected(event.start_mark, f"the anchor &{anchor} is defined twice")
+                raise _RejectedError(here, f"the anchor &{anchor} is defined twice")
             node = _node(loader, event)
             if node.tag in _UNSUPPORTED:
                 kind = node.tag.removeprefix(_TAG)
-                raise _Rejected(node.start_mark, f"a {kind} is no value OmegaConf can hold")
+                raise _RejectedError(node.start_mark, f"a {kind} is no value OmegaConf can hold")
             if anchor is not None:
                 anchors[anchor] = node
             if isinstance(node, ScalarNode):
@@ -249,7 +250,7 @@ def _compose(loader: Any) -> Node | None:  # noqa: ANN401
             else:
                 stack.append([node, anchor, None, 1])
                 if len(stack) > MAX_DEPTH:
-                    raise _Rejected(event.start_mark, f"nested more than {MAX_DEPTH} deep")
+                    raise _RejectedError(here, f"nested more than {MAX_DEPTH} deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             node, anchor, _, size = stack.pop()
             node.end_mark = event.end_mark
@@ -261,17 +262,19 @@ def _compose(loader: Any) -> Node | None:  # noqa: ANN401
 
 def _node(loader: Any, event: Any) -> Node:  # noqa: ANN401
     tag = event.tag
+    start: Any = event.start_mark
+    end: Any = event.end_mark
     explicit = tag is not None and tag != "!"
     if isinstance(event, yaml.ScalarEvent):
         if not explicit:
             # PyYAML resolves the tag `!` as if the scalar were plain, libyaml as if it were quoted.
             implicit = event.implicit if tag is None else (True, False)
             tag = loader.resolve(ScalarNode, event.value, implicit)
-        return ScalarNode(tag, event.value, event.start_mark, event.end_mark, style=event.style)
+        return ScalarNode(tag, event.value, start, end, style=event.style)
     kind = SequenceNode if isinstance(event, yaml.SequenceStartEvent) else MappingNode
     if not explicit:
         tag = loader.resolve(kind, None, event.implicit)
-    return kind(tag, [], event.start_mark, None, flow_style=event.flow_style)
+    return kind(tag, [], start, None, flow_style=event.flow_style)
 
 
 def _nodes(root: Node) -> list[Node]:

@@ -1,0 +1,16 @@
+"""The rules of the Python layer; those of the Rust core stand in the same table."""
+
+from __future__ import annotations
+
+from explint.rules.hydra import invalid_run_config, missing_section
+from explint.rules.registry import PythonRule
+from explint.rules.wandb import no_project
+
+
+def python_rules() -> tuple[PythonRule, ...]:
+    """Every rule of the Python layer, sorted by code."""
+    return (
+        missing_section,
+        invalid_run_config,
+        no_project,
+    )
