@@ -33,7 +33,7 @@ _PYTHON_WORDS = re.compile(
 )
 _YAML_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
 _MODE = re.compile(r"(?i)(?<![a-z0-9])modes?(?![a-z0-9])")
-_COMPARES = re.compile(r"==|!=|\bin\b|\bcase\b|\bchoices\b|\bmodes\b\s*[:=]", re.I)
+_COMPARES = re.compile(r"==|!=|\bin\b|\bcase\b|\bchoices\b|modes\s*(:[^=]*)?=", re.I)
 _LITERAL = re.compile(r"""["']([A-Za-z_]+)["']""")
 
 
@@ -105,7 +105,7 @@ def _switch(
             return f"run configs stand in {folder}/"
         if has_run_configs:
             continue
-        parts = r"""["']?\s*[,/]\s*["']?""".join(map(re.escape, folder.split("/")))
+        parts = r"""["')]*\s*[,/]\s*["'(]*""".join(map(re.escape, folder.split("/")))
         for path, text in texts:
             found = re.search(rf"(?<![\w/]){parts}(?!\w)", text)
             if found is not None:

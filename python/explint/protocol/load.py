@@ -8,6 +8,7 @@ items go: ``allowed = ["...", "src/inference.py"]``.
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import tomllib
 from functools import cache
@@ -71,6 +72,9 @@ def builtin_profiles() -> list[Profile]:
 def profile_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a profile file."""
     schema = msgspec.json.schema(Profile)
+    for section in schema["$defs"].values():
+        if "description" in section:
+            section["description"] = inspect.cleandoc(section["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "explint protocol profile",

@@ -26,10 +26,9 @@ def missing_section(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## What it does
     Checks that every run config holds the sections its profile demands at the top level:
     `run_id`, `method`, `model`, `dataset`, `training` and `optuna`, or fewer where the profile
-    says so. `sanity-pilot` demands `run_id` and `method` only, because a task without training
-    has no training section and one without a search no optuna section. A section that is null or
-    empty is there. With `# @package _global_`, and where the code merges the file itself, a
-    section may also stand under `run` or in `config/config.yaml`.
+    says so: `sanity-pilot` demands `run_id` only, because its sections follow the task. A section
+    that is null or empty is there. With `# @package _global_` a section may also stand under
+    `run` or in `config/config.yaml`, and where the code merges the file itself, under `run`.
 
     A run config with a defaults list may get its sections from elsewhere, so what it lacks is
     unknown. Files named `default`, `base` or with a leading underscore, and files that other run
