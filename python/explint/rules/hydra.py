@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment, RunConfig
 
 _PACKAGE_HEADER = re.compile(r"(?m)\A(?:\s*(?:#.*)?\n)*\s*#\s*@package[ \t]+(\S+)")
+# What a config folder may hold besides Hydra's files: a stream of documents, YAML with another
+# tool's tags, a template with `{{ … }}`.
+_NOT_HYDRAS = ("second document", "constructor for the tag", "unhashable key")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -128,8 +131,9 @@ def invalid_run_config(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - a `run_id` that differs from the file's name, is no string or has no value;
     - a value whose type the code cannot use: `training` as a list, `optuna.n_trials` as a string.
 
-    The primary config and the config groups are judged by the first two points too: a broken
-    `config/config.yaml` stops every run. Null, `???` and `${…}` are never a wrong type, but
+    The primary config is judged by the first two points and other files of the config folder by
+    the first, since a broken `config/config.yaml` stops every run. In those other files several
+    documents, tags of other tools and templates are let pass. Null, `???` and `${…}` are never a wrong type, but
     `run_id` needs a value. `2e-4` is
     a float for OmegaConf, though plain PyYAML reads a string.
 
@@ -178,9 +182,7 @@ def invalid_run_config(experiment: Experiment) -> Iterator[Hit | Unknown]:
             continue
         ids = (run.run_id,) if run is not None and run.is_run else ()
         if isinstance(doc, YamlProblem):
-            # A folder of any repository may hold YAML that is not Hydra's, such as several
-            # documents in one file.
-            if told or "second document" not in doc.message:
+            if told or not any(words in doc.message for words in _NOT_HYDRAS):
                 yield Hit(
                     path=path,
                     line=doc.line,
