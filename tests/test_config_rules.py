@@ -170,7 +170,7 @@ def test_a_run_of_the_record_is_judged_whatever_its_file_is_called() -> None:
 
 def test_config_runs_looks_in_its_folder_and_accepts_what_the_code_merges() -> None:
     nested = run(run_id=None)["config/run/one.yaml"]
-    files = {
+    files: dict[str, str | None] = {
         "config/run/one.yaml": "nothing: here\n",
         "config/runs/one.yaml": f"run:\n  run_id: one\n{nested}",
     }

@@ -133,9 +133,10 @@ def invalid_run_config(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     The primary config is judged by the first two points and other files of the config folder by
     the first, since a broken `config/config.yaml` stops every run. In those other files several
-    documents, tags of other tools and templates are let pass. Null, `???` and `${…}` are never a wrong type, but
-    `run_id` needs a value. `2e-4` is
-    a float for OmegaConf, though plain PyYAML reads a string.
+    documents, tags of other tools and templates are let pass.
+
+    Null, `???` and `${…}` are never a wrong type, but `run_id` needs a value. `2e-4` is a float
+    for OmegaConf, though plain PyYAML reads a string.
 
     ## Why is this bad
     Hydra loads these files before any line of the experiment runs: an error in one ends the run.
