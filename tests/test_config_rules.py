@@ -346,6 +346,7 @@ def test_settings_that_name_something(text: str) -> None:
     [
         {CONFIG: None},
         {CONFIG: ""},
+        {CONFIG: "# settings follow\n"},
         {CONFIG: "a: ["},
         {CONFIG: "- a\n"},
         {CONFIG: "wandb: ${logging.wandb}\n"},

@@ -66,18 +66,20 @@ def no_project(experiment: Experiment) -> Iterator[Hit | Unknown]:
     state = experiment.state(path)
     doc = experiment.yaml(path)
     if state is not FileState.PRESENT or not isinstance(doc, YamlDocument):
-        why = {
+        said = {
             FileState.ABSENT: "is absent",
             FileState.EMPTY: "is empty",
             FileState.WITHHELD: "is not in the record",
             FileState.PRESENT: "cannot be read",
         }[state]
+        yield Unknown(reason=f"{path} {said}", decided_by=path, path=path)
+        return
+    value = doc.value
+    if not isinstance(value, dict):
+        # Comments alone are an empty file and another root cause, as is a list.
+        why = "is empty" if value is None else "is not a mapping"
         yield Unknown(reason=f"{path} {why}", decided_by=path, path=path)
         return
-    if doc.value is not None and not isinstance(doc.value, dict):
-        yield Unknown(reason=f"{path} is not a mapping", decided_by=path, path=path)
-        return
-    value: dict[Any, Any] = doc.value or {}
     by_section: dict[str, list[str]] = {}
     for dotted in settings.required_keys:
         section, _, name = dotted.partition(".")
