@@ -78,22 +78,50 @@ def rule(
     """
 
     def wrap(function: RuleFunction) -> PythonRule:
+        page = row_only(
+            name,
+            code=code,
+            severity=severity,
+            criteria=criteria,
+            confidence=confidence,
+            profiles=profiles,
+            since=since,
+            status=status,
+        )
+        return PythonRule(row=page(function), function=function)
+
+    return wrap
+
+
+def row_only(
+    name: str,
+    *,
+    code: str,
+    severity: Severity,
+    criteria: tuple[int, ...],
+    confidence: Confidence = Confidence.HIGH,
+    profiles: tuple[str, ...] = (),
+    since: str = "0.1.0",
+    status: RuleStatus = RuleStatus.STABLE,
+) -> Callable[[Callable[..., object]], Rule]:
+    """Makes a row of a function's docstring, for a rule that is no question over an Experiment:
+    the machinery itself reports it. The function is never called.
+    """
+
+    def wrap(function: Callable[..., object]) -> Rule:
         summary, _, doc = inspect.cleandoc(function.__doc__ or "").partition("\n")
-        return PythonRule(
-            row=Rule(
-                name=name,
-                code=code,
-                severity=severity,
-                criteria=criteria,
-                summary=summary.strip(),
-                doc=doc.strip() + "\n",
-                implementation=Implementation.PYTHON,
-                confidence=confidence,
-                profiles=profiles,
-                since=since,
-                status=status,
-            ),
-            function=function,
+        return Rule(
+            name=name,
+            code=code,
+            severity=severity,
+            criteria=criteria,
+            summary=summary.strip(),
+            doc=doc.strip() + "\n",
+            implementation=Implementation.PYTHON,
+            confidence=confidence,
+            profiles=profiles,
+            since=since,
+            status=status,
         )
 
     return wrap
