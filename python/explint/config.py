@@ -71,6 +71,8 @@ Glob = Annotated[
     Meta(min_length=1, description="A .gitignore pattern, matched on paths inside the package."),
 ]
 
+PythonVersion = Annotated[str, Meta(pattern=r"^3\.(0|[1-9][0-9]?)$", examples=["3.11"])]
+
 
 class Config(
     msgspec.Struct,
@@ -110,12 +112,8 @@ class Config(
         Meta(description="Files whose findings are hidden. They still count for the verdict."),
     ] = ()
     python: Annotated[
-        str | None,
-        Meta(
-            pattern=r"^3\.(0|[1-9][0-9]?)$",
-            description="Python version to judge syntax by, when requires-python should not.",
-            examples=["3.11"],
-        ),
+        PythonVersion | None,
+        Meta(description="Python version to judge syntax by, when requires-python should not."),
     ] = None
     preview: Annotated[
         bool,
@@ -323,12 +321,10 @@ class Settings:
         return tuple(shown), hidden
 
     def check(self, rules: Sequence[Rule]) -> None:
-        """Raises ConfigError or SelectorError for any selector that means no rule."""
+        """Raises ConfigError or SelectorError for a selector or pattern that means nothing."""
         self.selection(rules)
         self.severities(rules)
-        for pattern, selectors in self.config.per_path_ignores.items():
-            for selector in selectors:
-                self._expand(selector, rules, f'per-path-ignores."{pattern}"')
+        self._path_ignores(rules)
 
     def _expand(self, selector: str, rules: Sequence[Rule], key: str) -> tuple[frozenset[str], int]:
         try:
@@ -405,7 +401,8 @@ def resolve(
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``explint.toml`` and of ``[tool.explint]``."""
-    schema = msgspec.json.schema(Config)
+    # Through JSON, so that the defaults are lists as they will be read back.
+    schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Config)))
     name = schema.pop("$ref").rpartition("/")[2]
     root = schema["$defs"].pop(name)
     return {
