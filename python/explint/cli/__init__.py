@@ -1,0 +1,63 @@
+"""The command line: one file per command.
+
+Only click is imported when it starts; a command imports what it needs when it runs, so that
+``--help``, ``--version`` and shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from explint.cli.check import check
+from explint.cli.completion import completion
+from explint.cli.config import config
+from explint.cli.door import Door
+from explint.cli.exits import INTERRUPTED
+from explint.cli.profile import profile
+from explint.cli.rule import rule
+from explint.cli.rules import rules
+
+__all__ = ["cli", "main"]
+
+
+@click.group(
+    cls=Door,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 clean, 1 findings, 2 usage or configuration error, 3 nothing to "
+    "check, 4 incomplete, 101 internal error, 130 interrupted.",
+)
+@click.version_option(package_name="explint", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Find what keeps a generated machine-learning experiment from running, and its numbers from
+    meaning what they say. Nothing of the experiment is executed.
+
+    \b
+    explint check .                        judge the package in this folder
+    explint check runs.jsonl -o concise    judge every package of a file
+    explint rule complete/todo-marker      explain a rule
+    """
+
+
+for command in (check, rule, rules, profile, config, completion):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line on ``sys.argv`` and leaves the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A character the stream's encoding lacks is shown escaped rather than ending the run.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    try:
+        cli(prog_name="explint")
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # The interpreter would wait for worker threads that are deep in the core; everything
+            # is written by now, so leave at once.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise

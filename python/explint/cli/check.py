@@ -1,0 +1,384 @@
+"""``explint check``: judges packages and writes reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+
+import click
+
+from explint.cli import exits
+from explint.cli.door import Trouble, note
+
+if TYPE_CHECKING:
+    from explint.check import CheckOptions
+    from explint.report import ColorChoice, Reporter, SourceText
+
+    from explint.cli.output import FileSink, StandardOutput, Target
+    from explint.config import FailOn
+    from explint.model import InputError, PackageReport, Rule, Summary
+
+FOR_PEOPLE = ("full", "concise")
+
+
+def split_selectors(
+    _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...]:
+    """The words of repeated, comma-separated lists; the rule table decides what they mean."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _python_version(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    major, _, minor = value.partition(".")
+    if major != "3" or not (minor.isascii() and minor.isdigit() and len(minor) <= 2):
+        raise click.BadParameter(f"`{value}` is not a Python 3 version such as 3.11.")
+    return 3, int(minor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """What of a check concerns only how it is shown and how it ends."""
+
+    output: tuple[str, ...]
+    verdict_detail: bool
+    statistics: bool
+    fail_on: str | None
+    exit_zero: bool
+    require_complete: bool
+    color: ColorChoice
+    quiet: bool
+
+
+@click.command(epilog="Exit code 1 means findings at or above --fail-on; `explint --help` has all.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option(
+    "-o",
+    "--output",
+    multiple=True,
+    metavar="FORMAT[:FILE]",
+    help="Report to write: full, concise, json, jsonl, sarif, github, gitlab, junit, agent or "
+    "verdict. May be repeated; one report goes to standard output, the others to files.  "
+    "[default: full]",
+)
+@click.option("--verdict-detail", is_flag=True, help="Add the state of each criterion to verdicts.")
+@click.option("--statistics", is_flag=True, help="Count findings by rule at the end.")
+@click.option(
+    "--select",
+    callback=split_selectors,
+    multiple=True,
+    metavar="RULES",
+    help="Rules to show, comma-separated: names, codes, families, criterion:N, all.",
+)
+@click.option(
+    "--ignore",
+    callback=split_selectors,
+    multiple=True,
+    metavar="RULES",
+    help="Rules to hide, written alike.",
+)
+@click.option("--preview", is_flag=True, help="Show preview rules too.")
+@click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
+@click.option("--rev", metavar="REV", help="Judge this git revision of PATH, without a checkout.")
+@click.option(
+    "--python",
+    callback=_python_version,
+    metavar="VERSION",
+    help="Judge syntax by this Python version, not by requires-python.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info", "never"]),
+    help="Least severity that makes the exit code 1.  [default: error]",
+)
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 although there are findings.")
+@click.option(
+    "--require-complete",
+    is_flag=True,
+    help="Exit with 4 when a file could not be read or a rule failed.",
+)
+@click.option("--config", "config_file", metavar="FILE", help="Read this configuration, only.")
+@click.option("--isolated", is_flag=True, help="Read no configuration.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads to use.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether to colour. NO_COLOR is respected.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar and no notes.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    preview: bool,
+    profile: str | None,
+    rev: str | None,
+    python: tuple[int, int] | None,
+    config_file: str | None,
+    isolated: bool,
+    jobs: int | None,
+    output: tuple[str, ...],
+    verdict_detail: bool,
+    statistics: bool,
+    fail_on: str | None,
+    exit_zero: bool,
+    require_complete: bool,
+    color: ColorChoice,
+    quiet: bool,
+) -> None:
+    """Judge experiment packages without running them.
+
+    PATH is a package folder, a folder of packages, a judge record (.txt), a JSON or JSONL file, a
+    .zip, .tar.gz or .tar.zst archive, or - for standard input. Without PATH the current folder is
+    judged.
+
+    \b
+    explint check .
+    explint check packages/ -o concise -o sarif:report.sarif
+    explint check repo.git --rev main --select structure,complete
+    explint check record.txt -o verdict --verdict-detail
+    """
+    if isolated and config_file is not None:
+        raise click.UsageError("--isolated reads no configuration, so it excludes --config.", ctx)
+    if paths.count("-") > 1:
+        raise click.UsageError("standard input (-) can be read only once.", ctx)
+    if "-" in paths and rev is not None:
+        raise click.UsageError("--rev needs a repository; standard input is none.", ctx)
+
+    from explint.check import CheckOptions
+
+    options = CheckOptions(
+        profile=profile,
+        rev=rev,
+        isolated=isolated,
+        config=config_file,
+        select=select,
+        ignore=ignore,
+        jobs=jobs,
+        python=python,
+        preview=preview,
+    )
+    presentation = Presentation(
+        output=output,
+        verdict_detail=verdict_detail,
+        statistics=statistics,
+        fail_on=fail_on,
+        exit_zero=exit_zero,
+        require_complete=require_complete,
+        color=color,
+        quiet=quiet,
+    )
+    ctx.exit(_run(paths or (".",), options, presentation))
+
+
+def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
+    from explint.report import FORMATS
+    from explint.rules.table import rule_table
+
+    from explint.cli.output import StandardOutput, parse_targets
+
+    rules = rule_table()
+    targets = parse_targets(how.output or ("full",), FORMATS)
+    _check_selectors(options, rules, quiet=how.quiet)
+    fail_on = _fail_on(paths[0], options, how)
+
+    stdout = StandardOutput(sys.stdout)
+    with ExitStack() as stack:
+        check = _Check(targets, how, rules, stdout, stack)
+        summary = check.run(paths, options, fail_on)
+    if summary.input_errors and not any(t.file is None and t.format in FOR_PEOPLE for t in targets):
+        for error in summary.input_errors:
+            note(f"error: {error.location}: {error.message}\n  {error.help}".rstrip())
+    if summary.interrupted and not how.quiet:
+        note("interrupted: the reports hold what was checked so far")
+    return exits.of_run(
+        summary,
+        failing=check.failing and not how.exit_zero,
+        cut_short=check.cut_short,
+        require_complete=how.require_complete,
+    )
+
+
+def _check_selectors(options: CheckOptions, rules: Sequence[Rule], *, quiet: bool) -> None:
+    from explint.select import Selection, SelectorError
+
+    try:
+        selection = Selection.from_selectors(
+            options.select, options.ignore, rules, preview=options.preview
+        )
+    except SelectorError as error:
+        raise Trouble(str(error), error.help) from None
+    if not quiet:
+        for remark in selection.notes:
+            note(f"note: {remark}")
+
+
+def _fail_on(first: str, options: CheckOptions, how: Presentation) -> FailOn:
+    """From the flag, else from the configuration of the first path: a run has one exit code."""
+    from explint.config import ConfigError, FailOn, resolve
+
+    if how.fail_on is not None:
+        return FailOn(how.fail_on)
+    explicit = None if options.config is None else Path(options.config)
+    try:
+        settings = resolve(
+            None if first == "-" else Path(first), config=explicit, isolated=options.isolated
+        )
+    except ConfigError as error:
+        if explicit is not None:
+            raise Trouble(str(error), error.help) from None
+        # A package's own broken configuration is reported with that package, and the others are
+        # checked all the same.
+        return FailOn.ERROR
+    return settings.config.fail_on
+
+
+class _Check:
+    """One run: packages in, reports out."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        how: Presentation,
+        rules: Sequence[Rule],
+        stdout: StandardOutput,
+        stack: ExitStack,
+    ) -> None:
+        from explint.report import ReportOptions, Terminal, create
+
+        from explint.cli.output import FileSink
+
+        self.failing = False
+        self._how = how
+        self._rules = rules
+        self._stdout = stdout
+        self._files: list[FileSink] = []
+        self._reporters: list[Reporter] = []
+        self._format_on_stdout = next((t.format for t in targets if t.file is None), None)
+        options = ReportOptions(verdict_detail=how.verdict_detail)
+        for target in targets:
+            if target.file is None:
+                sink = cast(TextIO, stdout)
+                terminal = Terminal.detect(sys.stdout, color=how.color)
+            else:
+                file = FileSink(target.file)
+                stack.callback(file.discard)
+                self._files.append(file)
+                sink = file.stream
+                terminal = Terminal.detect(
+                    sink, color="always" if how.color == "always" else "never"
+                )
+            self._reporters.append(create(target.format, sink, terminal=terminal, options=options))
+
+    @property
+    def cut_short(self) -> bool:
+        """Nobody reads the only report any more."""
+        return self._stdout.closed_by_reader and not self._files
+
+    def run(self, paths: Sequence[str], options: CheckOptions, fail_on: FailOn) -> Summary:
+        """Checks everything and completes every report, whatever ends the run."""
+        from explint.check import tool_info
+
+        from explint.model import Summary
+
+        summary = Summary()
+        started = time.monotonic()
+        tool = tool_info()
+        for reporter in self._reporters:
+            reporter.start(tool, self._rules)
+        try:
+            self._packages(paths, options, fail_on, summary)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        except Exception as error:
+            summary.interrupted = True
+            summary.seconds = time.monotonic() - started
+            # The error is what has to be told; a report that cannot be ended is not news.
+            with suppress(Exception):
+                self._finish(summary)
+            raise _as_trouble(error) from error
+        summary.seconds = time.monotonic() - started
+        self._finish(summary)
+        return summary
+
+    def _packages(
+        self, paths: Sequence[str], options: CheckOptions, fail_on: FailOn, summary: Summary
+    ) -> None:
+        from explint.check import check_stream
+
+        from explint.cli.interrupts import Interrupts
+        from explint.cli.progress import Progress
+        from explint.model import InputError
+
+        stdin: BinaryIO | None = sys.stdin.buffer if "-" in paths else None
+        enabled = not self._how.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        stream: Iterator[tuple[PackageReport, SourceText] | InputError]
+        with Progress(sys.stderr, enabled=enabled) as progress, Interrupts() as interrupts:
+            stream = check_stream(paths, options, stdin=stdin)
+            for item in stream:
+                if isinstance(item, InputError):
+                    summary.input_errors.append(item)
+                    continue
+                with interrupts.held(), progress.out_of_the_way():
+                    self._add(*item, fail_on, summary)
+                progress.advance()
+                if self.cut_short:
+                    return
+
+    def _add(
+        self, package: PackageReport, sources: SourceText, fail_on: FailOn, summary: Summary
+    ) -> None:
+        summary.add(package)
+        self.failing = self.failing or any(fail_on.fails(f.severity) for f in package.counted())
+        for reporter in self._reporters:
+            reporter.add(package, sources)
+
+    def _finish(self, summary: Summary) -> None:
+        for reporter in self._reporters:
+            reporter.finish(summary)
+        if self._how.statistics:
+            self._statistics(summary)
+        self._stdout.flush()
+        for file in self._files:
+            file.commit()
+
+    def _statistics(self, summary: Summary) -> None:
+        """After a report for people, and beside one for programs."""
+        from explint.report import Terminal
+        from explint.report.statistics import statistics
+
+        for_people = self._format_on_stdout in (None, *FOR_PEOPLE)
+        stream = sys.stdout if for_people else sys.stderr
+        terminal = Terminal.detect(stream, color=self._how.color)
+        text = statistics(summary, terminal, self._rules)
+        if for_people:
+            self._stdout.write(text)
+        else:
+            sys.stderr.write(text)
+
+
+def _as_trouble(error: Exception) -> Exception:
+    """What the user can put right as a usage error; anything else as it is."""
+    from explint.protocol import ProfileError
+
+    from explint.config import ConfigError
+    from explint.select import SelectorError
+
+    if isinstance(error, ConfigError | SelectorError):
+        return Trouble(str(error), error.help)
+    if isinstance(error, ProfileError):
+        return Trouble(str(error))
+    return error
