@@ -368,8 +368,8 @@ def test_fail_on(fail_on: FailOn, fails: list[bool]) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    st.none() | st.booleans() | st.integers() | st.text("a.", max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("a.", max_size=3), inner),
     max_leaves=3,
 )
 tables = st.dictionaries(

@@ -345,6 +345,8 @@ class _Check:
         self.failing = self.failing or any(fail_on.fails(f.severity) for f in package.counted())
         for reporter in self._reporters:
             reporter.add(package, sources)
+        # Whoever reads the other end of a pipe sees a package as soon as it is judged.
+        self._stdout.flush()
 
     def _finish(self, summary: Summary) -> None:
         for reporter in self._reporters:
