@@ -36,6 +36,10 @@ from explint.model import (
 DOCS = Path(__file__).parent.parent / "docs"
 
 
+class PanicException(BaseException):  # noqa: N818 - the name pyo3 gives it
+    """How a panic of the core arrives."""
+
+
 class NoText:
     """A package whose files have no text to show."""
 
@@ -286,7 +290,7 @@ class TestOutput:
         assert check([package()], *arguments).exit_code == exits.CLEAN
         assert not Path("/dev/null").is_file()
 
-    @pytest.mark.parametrize("end", [KeyboardInterrupt(), RuntimeError("x")])
+    @pytest.mark.parametrize("end", [KeyboardInterrupt(), RuntimeError("x"), PanicException("x")])
     def test_what_was_checked_before_the_end_is_kept(
         self, check: Checked, tmp_path: Path, end: BaseException
     ) -> None:

@@ -303,13 +303,16 @@ class _Check:
             self._packages(paths, options, fail_on, summary)
         except KeyboardInterrupt:
             summary.interrupted = True
-        except Exception as error:
+        except BaseException as error:
+            # Also what is no Exception: a panic of the core must not cost the reports.
             summary.interrupted = True
             summary.seconds = time.monotonic() - started
             # The error is what has to be told; a report that cannot be ended is not news.
             with suppress(Exception):
                 self._finish(summary)
-            raise _as_trouble(error) from error
+            if (trouble := _as_trouble(error)) is not None:
+                raise trouble from error
+            raise
         summary.seconds = time.monotonic() - started
         self._finish(summary)
         return summary
@@ -372,15 +375,14 @@ class _Check:
             sys.stderr.write(text)
 
 
-def _as_trouble(error: Exception) -> Exception:
-    """What the user can put right as a usage error; anything else as it is."""
-    from explint.protocol import ProfileError
-
+def _as_trouble(error: BaseException) -> Trouble | None:
+    """A usage error for what the user can put right; None for anything else."""
     from explint.config import ConfigError
+    from explint.protocol import ProfileError
     from explint.select import SelectorError
 
     if isinstance(error, ConfigError | SelectorError):
         return Trouble(str(error), error.help)
     if isinstance(error, ProfileError):
         return Trouble(str(error))
-    return error
+    return None
