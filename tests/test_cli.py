@@ -36,7 +36,7 @@ from explint.model import (
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-class PanicException(BaseException):  # noqa: N818 - the name pyo3 gives it
+class PanicException(BaseException):
     """How a panic of the core arrives."""
 
 

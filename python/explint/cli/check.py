@@ -377,8 +377,9 @@ class _Check:
 
 def _as_trouble(error: BaseException) -> Trouble | None:
     """A usage error for what the user can put right; None for anything else."""
-    from explint.config import ConfigError
     from explint.protocol import ProfileError
+
+    from explint.config import ConfigError
     from explint.select import SelectorError
 
     if isinstance(error, ConfigError | SelectorError):
