@@ -27,7 +27,8 @@ class File:
 
     ``data`` is the raw content, or None when the file was not read: then ``failure`` says why it
     could not be read, or, with ``failure`` None too, it is listed only for its name (a picture, a
-    checkpoint) and ``skipped`` says so.
+    checkpoint) and ``skipped`` says so. ``truncated`` says that ``data`` ends, or has a hole, where
+    text was cut out of a record: what is missing there is not the author's doing.
     """
 
     path: str
@@ -35,6 +36,7 @@ class File:
     data: bytes | None = None
     failure: str | None = None
     skipped: str | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

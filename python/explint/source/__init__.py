@@ -1,0 +1,247 @@
+"""Turns locations into packages, lazily and one at a time.
+
+A location is a package folder, a folder of packages, a judge record (``.txt``), JSON or JSONL, an
+archive, one source file, ``-`` for standard input, or, with a revision, a path in a git
+repository. Bad input never raises: it gives an ``InputError``, or a ``File`` with its failure. A
+location with nothing to check in it yields nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from explint.model import InputError
+from explint.package import Package
+from explint.source.archive import tar_packages, zip_packages
+from explint.source.folder import (
+    folder_packages,
+    os_reason,
+    single_file,
+    special_kind,
+    text_files,
+)
+from explint.source.git import git_packages, is_bare
+from explint.source.limits import Limits, size_text
+from explint.source.record import looks_like_record
+from explint.source.rows import Origin, document_packages, record_packages
+from explint.source.tree import printable
+
+_KINDS = (
+    "explint reads a folder, a .txt judge record, .json, .jsonl, .zip, .tar.gz, .tar.zst, one "
+    ".py, .yaml or .toml file, or - for standard input"
+)
+
+
+def open_sources(
+    locations: Sequence[str],
+    *,
+    rev: str | None = None,
+    limits: Limits | None = None,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Package | InputError]:
+    """Yields the packages at the locations, in their order, and an error for each bad input.
+
+    Within a location the order is that of paths, rows, or for a tar archive of its members. At
+    most one package is held at a time. Ids are unique within one call: a second ``a`` becomes
+    ``LOCATION/a`` or ``a~2``. With ``rev`` every location is read from that git revision.
+    """
+    seen: set[str] = set()
+    for location in locations:
+        for item in _open(location, rev, limits or Limits(), stdin):
+            yield _with_unique_id(item, seen) if isinstance(item, Package) else item
+
+
+def _with_unique_id(package: Package, seen: set[str]) -> Package:
+    unique, n = package.id, 1
+    if unique in seen and package.source.member is not None:
+        unique = f"{Path(package.source.location).name}/{package.id}"
+    base = unique
+    while unique in seen:
+        n += 1
+        unique = f"{base}~{n}"
+    seen.add(unique)
+    return package if unique == package.id else replace(package, id=unique)
+
+
+def _error(location: str, message: str, advice: str) -> InputError:
+    return InputError(location=printable(location), message=message, help=advice)
+
+
+def _open(
+    location: str, rev: str | None, limits: Limits, stdin: BinaryIO | None
+) -> Iterator[Package | InputError]:
+    if location == "-":
+        if rev is not None:
+            yield _error("-", "a revision has no meaning for standard input", "leave --rev out")
+            return
+        stream = stdin if stdin is not None else sys.stdin.buffer
+        origin = Origin("stdin", "stdin", "-")
+        yield from _guarded(origin, document_packages(stream, origin, limits, rows=False))
+        return
+    try:
+        mode = os.stat(location).st_mode  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        yield _missing(location, error)
+        return
+    if rev is not None:
+        if stat.S_ISDIR(mode):
+            yield from git_packages(location, rev, limits)
+        else:
+            yield _error(
+                location,
+                "a revision can only be read from a folder of a repository",
+                "give the repository, or a folder in it",
+            )
+    elif stat.S_ISDIR(mode):
+        yield from _folder(location, limits)
+    elif stat.S_ISREG(mode):
+        yield from _file(location, limits)
+    else:
+        kind = special_kind(mode) or "no regular file"
+        yield _error(location, f"it is {kind}, which is never opened", _KINDS)
+
+
+def _missing(location: str, error: OSError | ValueError) -> InputError:
+    if isinstance(error, ValueError):
+        return _error(location, f"it is no path: {error}", _KINDS)
+    if not isinstance(error, FileNotFoundError):
+        return _error(location, f"it cannot be looked at: {os_reason(error)}", "check the path")
+    path = Path(location)
+    try:
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(path.name, names, n=1) if len(path.name) < 256 else []
+    advice = f"did you mean {printable(str(path.parent / near[0]))}?" if near else _KINDS
+    return _error(location, "there is no such file or folder", advice)
+
+
+def _folder(location: str, limits: Limits) -> Iterator[Package | InputError]:
+    if is_bare(location):
+        yield _error(
+            location,
+            "it is a git repository without files to read",
+            "name a revision of it: --rev main",
+        )
+        return
+    nothing = True
+    for item in folder_packages(location, limits):
+        nothing = False
+        yield item
+    if nothing:
+        for path in text_files(location, limits):
+            yield from _text_file(path, limits, sure=False)
+
+
+_Opener = Callable[[BinaryIO, int, str, Limits], Iterator[Package | InputError]]
+
+
+def _rows(*, rows: bool) -> _Opener:
+    def opener(
+        file: BinaryIO, _: int, location: str, limits: Limits
+    ) -> Iterator[Package | InputError]:
+        origin = Origin(_stem(location), "json", printable(location))
+        return document_packages(file, origin, limits, rows=rows)
+
+    return opener
+
+
+def _tar(suffix: str) -> _Opener:
+    def opener(
+        file: BinaryIO, size: int, location: str, limits: Limits
+    ) -> Iterator[Package | InputError]:
+        return tar_packages(file, size, suffix, _stem(location), printable(location), limits)
+
+    return opener
+
+
+def _zip(
+    file: BinaryIO, size: int, location: str, limits: Limits
+) -> Iterator[Package | InputError]:
+    return zip_packages(file, size, _stem(location), printable(location), limits)
+
+
+_OPENERS: dict[str, _Opener] = {
+    ".tar.gz": _tar("gz"),
+    ".tgz": _tar("gz"),
+    ".tar.zst": _tar("zst"),
+    ".tzst": _tar("zst"),
+    ".tar": _tar(""),
+    ".zip": _zip,
+    ".jsonl": _rows(rows=True),
+    ".ndjson": _rows(rows=True),
+    ".json": _rows(rows=False),
+}
+
+
+def _stem(location: str) -> str:
+    name = printable(Path(location).name)
+    for suffix in (*_OPENERS, ".txt"):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _file(location: str, limits: Limits) -> Iterator[Package | InputError]:
+    name = Path(location).name.lower()
+    if name.endswith(".txt"):
+        yield from _text_file(location, limits, sure=True)
+        return
+    if name.endswith((".py", ".yaml", ".yml", ".toml")):
+        yield from single_file(location, limits)
+        return
+    for suffix, opener in _OPENERS.items():
+        if name.endswith(suffix):
+            origin = Origin(_stem(location), "archive", printable(location))
+            try:
+                with Path(location).open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    yield from _guarded(origin, opener(file, size, location, limits))
+            except OSError as error:
+                yield _error(location, f"it cannot be read: {os_reason(error)}", "check the file")
+            return
+    suffix = Path(location).suffix
+    near = difflib.get_close_matches(suffix, [*_OPENERS, ".txt", ".py", ".yaml", ".toml"], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    named = f"`{printable(suffix)}` files are not read" if suffix else "its name has no suffix"
+    yield _error(location, f"it is of no known kind: {named}", hint + _KINDS)
+
+
+def _guarded(
+    origin: Origin, items: Iterator[Package | InputError]
+) -> Iterator[Package | InputError]:
+    """Turns an error of the medium (a disk, a pipe) into an InputError."""
+    try:
+        yield from items
+    except OSError as error:
+        yield origin.error(f"it cannot be read: {os_reason(error)}", "check the file")
+
+
+def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package | InputError]:
+    """The judge records in a text file; when it is not sure that it holds any, a text that is not
+    laid out as one is passed over."""
+    origin = Origin(_stem(location), "record", printable(location))
+    limit = limits.max_package_bytes
+    try:
+        with Path(location).open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        yield _error(location, f"it cannot be read: {os_reason(error)}", "check its permissions")
+        return
+    if len(data) > limit:
+        if sure:
+            advice = "split it into files of one record each"
+            yield _error(location, f"it is over the limit of {size_text(limit)}", advice)
+        return
+    if sure or looks_like_record(data.decode("utf-8", "replace")):
+        yield from record_packages(data, origin, limits)
+
+
+__all__ = ["Limits", "open_sources"]

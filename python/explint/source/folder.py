@@ -1,0 +1,211 @@
+"""Packages on disk. Only regular files are ever opened, and no link is followed out of the root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from explint.model import InputError, SourceInfo
+from explint.package import Package
+from explint.source.find import content_file, find_files, find_packages, packages_of
+from explint.source.limits import Limits, too_large
+from explint.source.tree import Entry, RefusedError, UnreadableError, join, printable
+
+# A FIFO put in place of a file after it was looked at must neither block the open nor be read.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def special_kind(mode: int) -> str | None:
+    """What a file that is neither regular nor a folder is, None for those two and links."""
+    return _SPECIAL.get(stat.S_IFMT(mode))
+
+
+def os_reason(error: OSError) -> str:
+    """The system's own words for an error, without the path."""
+    return error.strerror or type(error).__name__
+
+
+def read_regular(path: str, limit: int) -> bytes:
+    """The bytes of a regular file that is not a link. Raises UnreadableError or RefusedError."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except OSError as error:
+        raise UnreadableError(os_reason(error)) from error
+    try:
+        with os.fdopen(fd, "rb") as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                raise RefusedError(special_kind(info.st_mode) or "not a regular file")
+            if info.st_size > limit:
+                raise UnreadableError(too_large(info.st_size, limit))
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise UnreadableError(os_reason(error)) from error
+    if len(data) > limit:
+        raise UnreadableError(too_large(None, limit))
+    return data
+
+
+class FolderTree:
+    """A folder on disk as a tree. ``root`` is absolute and free of links."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def _full(self, path: str) -> str:
+        return os.path.join(self._root, path) if path else self._root  # noqa: PTH118
+
+    def entries(self, folder: str) -> Sequence[Entry]:
+        """See ``Tree``."""
+        entries = []
+        try:
+            with os.scandir(self._full(folder)) as scan:
+                for item in scan:
+                    entries.append(self._entry(folder, item))
+        except OSError as error:
+            raise UnreadableError(os_reason(error)) from error
+        entries.sort(key=lambda e: e.name)
+        return entries
+
+    def _entry(self, folder: str, item: os.DirEntry[str]) -> Entry:
+        try:
+            if item.is_symlink():
+                return self._link(join(folder, item.name), item.name)
+            if item.is_dir(follow_symlinks=False):
+                return Entry(item.name, is_folder=True)
+            if item.is_file(follow_symlinks=False):
+                return Entry(item.name)
+            kind = special_kind(item.stat(follow_symlinks=False).st_mode)
+            return Entry(item.name, skipped=kind or "not a regular file")
+        except OSError as error:
+            return Entry(item.name, skipped=f"cannot be looked at: {os_reason(error)}")
+
+    def _link(self, path: str, name: str) -> Entry:
+        try:
+            target = self._target(path)
+        except RefusedError as problem:
+            return Entry(name, skipped=str(problem))
+        if os.path.isdir(target):  # noqa: PTH112
+            return Entry(name, is_folder=True, skipped="a symbolic link to a folder")
+        return Entry(name)
+
+    def _target(self, path: str) -> str:
+        """Where a link inside the root ends. Raises RefusedError."""
+        try:
+            target = os.path.realpath(self._full(path), strict=True)
+        except OSError as error:
+            raise RefusedError(
+                f"a symbolic link that leads nowhere or in a circle ({os_reason(error)})"
+            ) from error
+        inside = Path(os.path.relpath(target, self._root)).parts
+        if inside[0] == os.pardir:
+            raise RefusedError("a symbolic link that leads out of the package")
+        if ".git" in inside:
+            raise RefusedError("a symbolic link into version control data")
+        return target
+
+    def read(self, path: str, limits: Limits) -> bytes:
+        """See ``Tree``."""
+        full = self._full(path)
+        try:
+            is_link = stat.S_ISLNK(os.lstat(full).st_mode)
+        except OSError as error:
+            raise UnreadableError(os_reason(error)) from error
+        return read_regular(self._target(path) if is_link else full, limits.max_file_bytes)
+
+    def sub(self, folder: str) -> FolderTree:
+        """See ``Tree``."""
+        return FolderTree(self._full(folder))
+
+    def notes(self) -> Sequence[str]:
+        """See ``Tree``: nothing is decided here."""
+        return ()
+
+
+def folder_packages(location: str, limits: Limits) -> Iterator[Package | InputError]:
+    """The packages in a folder."""
+    root = os.path.realpath(location)
+    tree = FolderTree(root)
+    try:
+        tree.entries("")
+    except UnreadableError as problem:
+        yield InputError(
+            location=printable(location),
+            message=f"the folder cannot be read: {problem}",
+            help="check its permissions",
+        )
+        return
+    name = printable(Path(os.path.abspath(location)).name) or "root"  # noqa: PTH100
+    yield from packages_of(tree, name, "folder", printable(location), None, limits)
+
+
+def text_files(location: str, limits: Limits) -> list[str]:
+    """The ``.txt`` files below a folder that holds no package: they may be judge records."""
+    tree = FolderTree(os.path.realpath(location))
+    if find_packages(tree, limits).roots:
+        return []
+    return [os.path.join(location, path) for path in find_files(tree, ".txt", limits)]  # noqa: PTH118
+
+
+def single_file(location: str, limits: Limits) -> Iterator[Package | InputError]:
+    """One source file as a partial package, under the path it has in the package around it.
+
+    The package around it is the nearest folder upwards that is found to be one; what else it holds
+    is not read, so rules that need other files stay unknown.
+    """
+    target = os.path.realpath(location)
+    parent, name = os.path.split(target)
+    root, inside = _root_above(parent, limits)
+    path = join(inside, name)
+    shown = printable(path)
+    try:
+        file = content_file(shown, read_regular(target, limits.max_file_bytes))
+    except (UnreadableError, RefusedError) as problem:
+        yield InputError(
+            location=printable(location),
+            message=f"the file cannot be read: {problem}",
+            help="give a readable file below the size limit, or the folder of the package",
+        )
+        return
+    yield Package(
+        id=shown,
+        source=SourceInfo(kind="folder", location=printable(location), member=shown),
+        files={shown: file},
+        partial=True,
+        notes=(f"only this file of the package at {printable(root)} was read",),
+    )
+
+
+def _root_above(parent: str, limits: Limits) -> tuple[str, str]:
+    """The package root around a folder and the folder's path in it; the folder itself if none."""
+    shallow = Limits(max_search_depth=0, max_files=limits.max_files)
+    inside: list[str] = []
+    folder = parent
+    for _ in range(6):
+        above, name = os.path.split(folder)
+        if folder == above:
+            break
+        if (
+            name not in ("src", "config", "configs", "conf")
+            and find_packages(FolderTree(folder), shallow).roots
+        ):
+            # A loose file with Python beside it is no package when a folder above is.
+            return folder, "/".join(inside)
+        inside.insert(0, name)
+        folder = above
+    return parent, ""
