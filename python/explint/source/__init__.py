@@ -228,7 +228,7 @@ def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package
     """The judge records in a text file; when it is not sure that it holds any, a text that is not
     laid out as one is passed over."""
     origin = Origin(_stem(location), "record", printable(location))
-    limit = limits.max_package_bytes
+    limit = limits.max_package_bytes if sure else limits.max_file_bytes
     try:
         with Path(location).open("rb") as file:
             data = file.read(limit + 1)

@@ -25,6 +25,7 @@ from explint.source.find import (
     is_source,
     load_package,
     packages_of,
+    short_ids,
     strays_note,
 )
 from explint.source.limits import MIB, Limits, size_text, too_large
@@ -193,14 +194,14 @@ def _zip_leaf(
         if info.file_size > limits.max_file_bytes:
             raise UnreadableError(too_large(info.file_size, limits.max_file_bytes))
         try:
+            budget.take(0)
             with archive.open(info) as member:
                 data = member.read(limits.max_file_bytes + 1)
-        except _BROKEN as error:
-            raise UnreadableError(f"the archive is broken here: {printable(str(error))}") from error
-        try:
             budget.take(len(data))
         except _BombError as problem:
             raise UnreadableError(f"the archive was left: {problem}") from problem
+        except _BROKEN as error:
+            raise UnreadableError(f"the archive is broken here: {printable(str(error))}") from error
         if len(data) > limits.max_file_bytes:
             raise UnreadableError(too_large(None, limits.max_file_bytes))
         return data
@@ -354,6 +355,7 @@ def _tar_contents(
 ) -> Iterator[Package]:
     found = find_packages(tree, limits)
     notes = strays_note(found.strays)
+    ids = short_ids(found.roots, name)
     pending = {root: _Pending() for root in found.roots}
     owners: dict[int, str] = {}
     for number, (path, member) in sources.wanted.items():
@@ -364,9 +366,8 @@ def _tar_contents(
             pending[root].members.append(member)
 
     def load(root: str) -> Package:
-        shown = printable(root)
-        source = SourceInfo(kind="archive", location=location, member=shown or None)
-        package = load_package(tree.sub(root), shown or name, source, limits, notes)
+        source = SourceInfo(kind="archive", location=location, member=printable(root) or None)
+        package = load_package(tree.sub(root), ids[root], source, limits, notes)
         for member in pending.pop(root).members:
             member.data = UnreadableError("it was let go")
         return package

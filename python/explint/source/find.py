@@ -210,81 +210,86 @@ def content_file(path: str, data: bytes) -> File:
     return File(path, FileState.PRESENT if data else FileState.EMPTY, data)
 
 
+@dataclass(slots=True)
+class _Loader:
+    """Walks one package. A class and not nested functions: those form reference cycles, which
+    would keep the contents of packages alive until the garbage collector runs."""
+
+    tree: Tree
+    limits: Limits
+    budget: int
+    files: dict[str, File] = field(default_factory=dict)
+    folders: list[tuple[str, str]] = field(default_factory=list)
+    full: bool = False
+
+    def walk(self, folder: str, depth: int) -> None:
+        try:
+            entries = self.tree.entries(folder)
+        except UnreadableError as problem:
+            self._fail(folder or ".", f"the folder cannot be read: {problem}")
+            return
+        for e in entries:
+            path = join(folder, e.name)
+            if self.full:
+                return
+            if e.is_folder:
+                reason = _skip_reason(self.tree, folder, e, outputs=folder == "")
+                if reason is None and depth >= self.limits.max_depth:
+                    reason = f"folders are entered {self.limits.max_depth} deep at most"
+                if reason is None:
+                    self.walk(path, depth + 1)
+                else:
+                    self.folders.append((printable(path), reason))
+            elif len(self.files) >= self.limits.max_files:
+                self.full = True
+                most = f"{self.limits.max_files:,}"
+                self._fail(path, f"the package has more than {most} files: the rest was not read")
+            elif e.skipped is not None:
+                self._put(File(printable(path), FileState.PRESENT, skipped=e.skipped))
+            elif is_source(e.name):
+                self._read(path)
+            else:
+                reason = "not source: its name only"
+                self._put(File(printable(path), FileState.PRESENT, skipped=reason))
+
+    def _read(self, path: str) -> None:
+        try:
+            data = self.tree.read(path, self.limits)
+        except UnreadableError as problem:
+            self._fail(path, str(problem))
+        except RefusedError as problem:
+            self._put(File(printable(path), FileState.PRESENT, skipped=str(problem)))
+        else:
+            if len(data) > self.budget:
+                limit = size_text(self.limits.max_package_bytes)
+                self._fail(path, f"the package is over the limit of {limit}")
+                return
+            self.budget -= len(data)
+            self._put(content_file(printable(path), data))
+
+    def _fail(self, path: str, reason: str) -> None:
+        self._put(File(printable(path), FileState.PRESENT, failure=reason))
+
+    def _put(self, file: File) -> None:
+        # Two names can have one printable form; the second must not replace the first.
+        path, n = file.path, 1
+        while path in self.files:
+            n += 1
+            path = f"{file.path}~{n}"
+        self.files[path] = replace(file, path=path)
+
+
 def load_package(
     tree: Tree, package_id: str, source: SourceInfo, limits: Limits, notes: Sequence[str] = ()
 ) -> Package:
     """Reads one package whose root is the tree's root."""
-    files: dict[str, File] = {}
-    folders: list[tuple[str, str]] = []
-    budget = limits.max_package_bytes
-    full = False
-
-    def put(file: File) -> None:
-        # Two names can have one printable form; the second must not replace the first.
-        path, n = file.path, 1
-        while path in files:
-            n += 1
-            path = f"{file.path}~{n}"
-        files[path] = replace(file, path=path)
-
-    def read(path: str) -> File:
-        nonlocal budget
-        shown = printable(path)
-        try:
-            data = tree.read(path, limits)
-        except UnreadableError as problem:
-            return File(shown, FileState.PRESENT, failure=str(problem))
-        except RefusedError as problem:
-            return File(shown, FileState.PRESENT, skipped=str(problem))
-        if len(data) > budget:
-            reason = f"the package is over the limit of {size_text(limits.max_package_bytes)}"
-            return File(shown, FileState.PRESENT, failure=reason)
-        budget -= len(data)
-        return content_file(shown, data)
-
-    def walk(folder: str, depth: int) -> None:
-        nonlocal full
-        try:
-            entries = tree.entries(folder)
-        except UnreadableError as problem:
-            shown = printable(folder) or "."
-            put(File(shown, FileState.PRESENT, failure=f"the folder cannot be read: {problem}"))
-            return
-        for e in entries:
-            if full:
-                return
-            path = join(folder, e.name)
-            if e.is_folder:
-                reason = _skip_reason(tree, folder, e, outputs=folder == "")
-                if reason is None and depth >= limits.max_depth:
-                    reason = f"folders are entered {limits.max_depth} deep at most"
-                if reason is None:
-                    walk(path, depth + 1)
-                else:
-                    folders.append((printable(path), reason))
-            elif len(files) >= limits.max_files:
-                full = True
-                reason = f"the package has more than {limits.max_files:,} files: this one and the"
-                put(
-                    File(
-                        printable(path),
-                        FileState.PRESENT,
-                        failure=f"{reason} ones after it were not read",
-                    )
-                )
-            elif e.skipped is not None:
-                put(File(printable(path), FileState.PRESENT, skipped=e.skipped))
-            elif is_source(e.name):
-                put(read(path))
-            else:
-                put(File(printable(path), FileState.PRESENT, skipped="not source: its name only"))
-
-    walk("", 1)
+    loader = _Loader(tree, limits, limits.max_package_bytes)
+    loader.walk("", 1)
     return Package(
         id=package_id,
         source=source,
-        files=files,
-        skipped_folders=tuple(folders),
+        files=loader.files,
+        skipped_folders=tuple(loader.folders),
         notes=(*notes, *tree.notes()),
     )
 
@@ -298,16 +303,23 @@ def strays_note(strays: Sequence[str], shown: int = 5) -> list[str]:
     return [f"Python files outside every package were not checked: {names}{more}"]
 
 
+def short_ids(roots: Sequence[str], name: str) -> dict[str, str]:
+    """An id for each root: its path, without the top folder that an archive puts around all."""
+    top = roots[0].partition("/")[0] if len(roots) > 1 else ""
+    shared = top and all(root.startswith(f"{top}/") for root in roots)
+    return {r: printable(r.removeprefix(f"{top}/") if shared else r) or name for r in roots}
+
+
 def packages_of(
     tree: Tree, name: str, kind: str, location: str, rev: str | None, limits: Limits
 ) -> Iterator[Package]:
     """Every package of a tree with random access, in order of path, one at a time."""
     found = find_packages(tree, limits)
     notes = strays_note(found.strays)
+    ids = short_ids(found.roots, name)
     for root in found.roots:
-        shown = printable(root)
-        source = SourceInfo(kind=kind, location=location, member=shown or None, rev=rev)
-        package = load_package(tree.sub(root), shown or name, source, limits, notes)
+        source = SourceInfo(kind=kind, location=location, member=printable(root) or None, rev=rev)
+        package = load_package(tree.sub(root), ids[root], source, limits, notes)
         notes = []
         if any(f.skipped is None for f in package.files.values()):
             yield package

@@ -230,7 +230,7 @@ def strip_frame_indent(text: str, indent: str) -> str:
     first_only = text[len(indent) :]
     lines = text.splitlines(keepends=True)
     whole_block = all(line.startswith(indent) or not line.strip() for line in lines)
-    if whole_block and not _starts_a_mapping(first_only):
+    if whole_block and (first_only.startswith("#") or not _starts_a_mapping(first_only)):
         return "".join(line.removeprefix(indent) for line in lines)
     return first_only
 

@@ -111,6 +111,8 @@ def decode_code(text: str, start: int, end: int) -> Code:
         value, stop = decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
         return _salvage(text, start, end)
+    if not isinstance(value, dict):
+        return _salvage(text, start, end)
     texts: dict[str, Text] = {}
     other = []
     for key, content in value.items():
@@ -139,10 +141,10 @@ def _salvage(text: str, start: int, end: int) -> Code:
         if key in texts:
             duplicates.append(key)
         at = member.end()
-        mark = TRUNCATION_MARK.search(text, at, end)
         body = _STRING_BODY.match(text, at, end)
         stop = body.end() if body is not None else at
-        if mark is not None and mark.start() < stop:
+        mark = TRUNCATION_MARK.search(text, at, stop)
+        if mark is not None:
             head = _decode_string(text[at : mark.start()])
             texts[key] = Text(head + mark[0], truncated=True)
             stop = mark.end()
