@@ -6,9 +6,11 @@ repository. Bad input never raises: it gives an ``InputError``, or a ``File`` wi
 location with nothing to check in it yields nothing.
 """
 
+# What only some kinds of source need is imported where it is needed: a package folder must be read
+# without waiting for archive formats, git or YAML to load.
+
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 import sys
@@ -19,18 +21,15 @@ from typing import BinaryIO
 
 from explint.model import InputError
 from explint.package import Package
-from explint.source.archive import tar_packages, zip_packages
 from explint.source.folder import (
     folder_packages,
+    is_bare,
     os_reason,
     single_file,
     special_kind,
     text_files,
 )
-from explint.source.git import git_packages, is_bare
 from explint.source.limits import Limits, size_text
-from explint.source.record import looks_like_record
-from explint.source.rows import Origin, document_packages, record_packages
 from explint.source.tree import printable
 
 _KINDS = (
@@ -81,9 +80,11 @@ def _open(
         if rev is not None:
             yield _error("-", "a revision has no meaning for standard input", "leave --rev out")
             return
+        from explint.source.rows import Origin, document_packages
+
         stream = stdin if stdin is not None else sys.stdin.buffer
         origin = Origin("stdin", "stdin", "-")
-        yield from _guarded(origin, document_packages(stream, origin, limits, rows=False))
+        yield from _guarded("-", document_packages(stream, origin, limits, rows=False))
         return
     try:
         mode = os.stat(location).st_mode  # noqa: PTH116
@@ -92,6 +93,8 @@ def _open(
         return
     if rev is not None:
         if stat.S_ISDIR(mode):
+            from explint.source.git import git_packages
+
             yield from git_packages(location, rev, limits)
         else:
             yield _error(
@@ -118,9 +121,15 @@ def _missing(location: str, error: OSError | ValueError) -> InputError:
         names = sorted(os.listdir(path.parent))  # noqa: PTH208
     except OSError:
         names = []
-    near = difflib.get_close_matches(path.name, names, n=1) if len(path.name) < 256 else []
+    near = _near(path.name, names)
     advice = f"did you mean {printable(str(path.parent / near[0]))}?" if near else _KINDS
     return _error(location, "there is no such file or folder", advice)
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(name, names, n=1) if len(name) < 256 else []
 
 
 def _folder(location: str, limits: Limits) -> Iterator[Package | InputError]:
@@ -147,6 +156,8 @@ def _rows(*, rows: bool) -> _Opener:
     def opener(
         file: BinaryIO, _: int, location: str, limits: Limits
     ) -> Iterator[Package | InputError]:
+        from explint.source.rows import Origin, document_packages
+
         origin = Origin(_stem(location), "json", printable(location))
         return document_packages(file, origin, limits, rows=rows)
 
@@ -157,6 +168,8 @@ def _tar(suffix: str) -> _Opener:
     def opener(
         file: BinaryIO, size: int, location: str, limits: Limits
     ) -> Iterator[Package | InputError]:
+        from explint.source.archive import tar_packages
+
         return tar_packages(file, size, suffix, _stem(location), printable(location), limits)
 
     return opener
@@ -165,6 +178,8 @@ def _tar(suffix: str) -> _Opener:
 def _zip(
     file: BinaryIO, size: int, location: str, limits: Limits
 ) -> Iterator[Package | InputError]:
+    from explint.source.archive import zip_packages
+
     return zip_packages(file, size, _stem(location), printable(location), limits)
 
 
@@ -199,34 +214,36 @@ def _file(location: str, limits: Limits) -> Iterator[Package | InputError]:
         return
     for suffix, opener in _OPENERS.items():
         if name.endswith(suffix):
-            origin = Origin(_stem(location), "archive", printable(location))
             try:
                 with Path(location).open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
-                    yield from _guarded(origin, opener(file, size, location, limits))
+                    yield from _guarded(location, opener(file, size, location, limits))
             except OSError as error:
                 yield _error(location, f"it cannot be read: {os_reason(error)}", "check the file")
             return
     suffix = Path(location).suffix
-    near = difflib.get_close_matches(suffix, [*_OPENERS, ".txt", ".py", ".yaml", ".toml"], n=1)
+    near = _near(suffix, [*_OPENERS, ".txt", ".py", ".yaml", ".toml"])
     hint = f"did you mean {near[0]}? " if near else ""
     named = f"`{printable(suffix)}` files are not read" if suffix else "its name has no suffix"
     yield _error(location, f"it is of no known kind: {named}", hint + _KINDS)
 
 
 def _guarded(
-    origin: Origin, items: Iterator[Package | InputError]
+    location: str, items: Iterator[Package | InputError]
 ) -> Iterator[Package | InputError]:
     """Turns an error of the medium (a disk, a pipe) into an InputError."""
     try:
         yield from items
     except OSError as error:
-        yield origin.error(f"it cannot be read: {os_reason(error)}", "check the file")
+        yield _error(location, f"it cannot be read: {os_reason(error)}", "check the file")
 
 
 def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package | InputError]:
     """The judge records in a text file; when it is not sure that it holds any, a text that is not
     laid out as one is passed over."""
+    from explint.source.record import looks_like_record
+    from explint.source.rows import Origin, record_packages
+
     origin = Origin(_stem(location), "record", printable(location))
     limit = limits.max_package_bytes if sure else limits.max_file_bytes
     try:

@@ -137,6 +137,12 @@ class FolderTree:
         return ()
 
 
+def is_bare(path: str) -> bool:
+    """Whether a folder is a git directory itself: a bare repository, or the ``.git`` of one."""
+    at = Path(path)
+    return (at / "HEAD").is_file() and (at / "objects").is_dir() and (at / "refs").is_dir()
+
+
 def folder_packages(location: str, limits: Limits) -> Iterator[Package | InputError]:
     """The packages in a folder."""
     root = os.path.realpath(location)

@@ -12,6 +12,7 @@ from typing import IO
 from explint.model import InputError
 from explint.package import Package
 from explint.source.find import packages_of
+from explint.source.folder import is_bare
 from explint.source.limits import Limits, too_large
 from explint.source.tree import (
     Leaf,
@@ -43,12 +44,6 @@ class _GitError(Exception):
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message)
         self.advice = advice
-
-
-def is_bare(path: str) -> bool:
-    """Whether a folder is a git directory itself: a bare repository, or the ``.git`` of one."""
-    at = Path(path)
-    return (at / "HEAD").is_file() and (at / "objects").is_dir() and (at / "refs").is_dir()
 
 
 def _environment() -> dict[str, str]:

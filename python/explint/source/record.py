@@ -24,6 +24,7 @@ from explint.source.salvage import (
     TRUNCATION_MARK,
     Code,
     Text,
+    cut_at_mark,
     decode_code,
     encode_text,
     path_of_key,
@@ -201,7 +202,8 @@ def _runs(prompt: str) -> tuple[Run, ...]:
                 method=fields.get("Method", "").strip() or None,
                 model=fields.get("Model", "").strip() or None,
                 dataset=fields.get("Dataset", "").strip() or None,
-                config=None if opening is None else _config(block, opening),
+                # What follows a cut may belong to another run.
+                config=None if opening is None else cut_at_mark(_config(block, opening)).text,
             )
         )
     return tuple(runs)

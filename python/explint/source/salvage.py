@@ -77,7 +77,7 @@ def parse_json(text: str) -> tuple[object, list[str]]:
         value = json.loads(text, object_pairs_hook=_collector(duplicates), strict=False)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    return value, duplicates
+    return value, list(dict.fromkeys(duplicates))
 
 
 def _collector(duplicates: list[str]) -> _PairsHook:
@@ -123,7 +123,7 @@ def decode_code(text: str, start: int, end: int) -> Code:
     broken = any(t.truncated for t in texts.values()) or any(
         TRUNCATION_MARK.search(key) for key in other
     )
-    return Code(texts, stop, broken, tuple(other), tuple(duplicates))
+    return Code(texts, stop, broken, tuple(other), tuple(dict.fromkeys(duplicates)))
 
 
 def cut_at_mark(content: str) -> Text:
@@ -152,7 +152,7 @@ def _salvage(text: str, start: int, end: int) -> Code:
             closed = stop < end and text[stop] == '"'
             texts[key] = Text(_decode_string(text[at:stop]), truncated=not closed)
         at = stop
-    return Code(texts, stop, broken=True, duplicates=tuple(duplicates))
+    return Code(texts, stop, broken=True, duplicates=tuple(dict.fromkeys(duplicates)))
 
 
 def _decode_string(body: str) -> str:
