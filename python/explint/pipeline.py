@@ -364,8 +364,8 @@ def _crash_finding(rule: Rule, path: str, what: str) -> Finding:
         code=row.code,
         severity=row.severity,
         confidence=Confidence.HIGH,
-        message=f"the rule {rule.name} failed on this input and gave no answer: {what}",
-        help="report it with the file that sets it off; the other rules are not affected",
+        message=f"The rule {rule.name} failed on this input and gave no answer: {what}.",
+        help="Report it with the file that sets it off; the other rules are not affected.",
         path=path,
         criteria=(),
     )

@@ -76,10 +76,10 @@ def describe(errors: Sequence[Finding]) -> str:
         return ""
     points = []
     for rule, group in _grouped(errors):
-        what = "; ".join(f"{_place(f)}{f.message}" for f in group)
+        what = " ".join(f"{_place(f)}{f.message}" for f in group)
         helps = dict.fromkeys(f.help for f in group)
-        advice = f" {next(iter(helps))}." if len(helps) == 1 else ""
-        points.append(f"{what}.{advice} ({rule})")
+        advice = f" {next(iter(helps))}" if len(helps) == 1 else ""
+        points.append(f"{what}{advice} ({rule})")
     if len(points) == 1:
         return points[0]
     return "\n".join(f"{number}. {point}" for number, point in enumerate(points, 1))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Hit:
     """One violation, as a rule reports it; the rule's row supplies what is left None.
 
-    ``message`` says in one sentence what is wrong, ``help`` in one sentence what to write instead.
+    ``message`` says in one sentence what is wrong, ``help`` in one sentence what to write instead;
+    both begin with a capital letter (or code) and end with a full stop.
     """
 
     path: str
