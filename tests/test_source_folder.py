@@ -200,6 +200,13 @@ def test_single_file_keeps_its_place_in_the_package(tmp_path: Path) -> None:
     assert list(read_one(tmp_path / "src/train.py").files) == ["src/train.py"]
 
 
+def test_single_file_deep_in_a_project(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"pyproject.toml": "[project]\n", "lib/cli/main.py": "x = 1\n"})
+    write_tree(tmp_path / "exp", {**SMALL, "src/parts/model.py": "x = 1\n"})
+    assert list(read_one(tmp_path / "lib/cli/main.py").files) == ["lib/cli/main.py"]
+    assert list(read_one(tmp_path / "exp/src/parts/model.py").files) == ["src/parts/model.py"]
+
+
 def test_single_file_alone(tmp_path: Path) -> None:
     write_tree(tmp_path, {"lonely.py": "x = 1\n"})
     assert list(read_one(tmp_path / "lonely.py").files) == ["lonely.py"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from explint.model import InputError
 from explint.package import FileState, Package
-from explint.source import Limits, open_sources
+from explint.source import Limits, open_sources, package_of_files
 from source_helpers import collect, read_one, record_text, texts
 
 CODE = {"train_py": "x = 1\n", "config_yaml": "", "pyproject_toml": None}
@@ -50,6 +50,20 @@ def test_whole_package_says_so(tmp_path: Path) -> None:
     package = read_one(write(tmp_path, value))
     assert not package.partial
     assert package.state("src/model.py") is FileState.EMPTY
+
+
+def test_contents_in_memory() -> None:
+    package = package_of_files(
+        {"src/train.py": "x = 1\n", "src\\model.py": b"\xff", "a.png": b"", "b.py": ""},
+        package_id="mine",
+    )
+    assert (package.id, package.partial) == ("mine", False)
+    assert package.files["src/train.py"].data == b"x = 1\n"
+    assert package.files["src/model.py"].data == b"\xff"
+    assert package.files["a.png"].skipped
+    assert package.state("b.py") is FileState.EMPTY
+    with pytest.raises(ValueError, match="leads out"):
+        package_of_files({"../x.py": ""})
 
 
 def test_id_runs_and_verdict(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from explint.model import InputError
+from explint.model import InputError, SourceInfo
 from explint.package import Package
+from explint.source.find import load_package
 from explint.source.folder import (
     folder_packages,
     is_bare,
@@ -30,7 +31,7 @@ from explint.source.folder import (
     text_files,
 )
 from explint.source.limits import Limits, size_text
-from explint.source.tree import printable
+from explint.source.tree import MemoryTree, RefusedError, bytes_leaf, clean_path, printable
 
 _KINDS = (
     "explint reads a folder, a .txt judge record, .json, .jsonl, .zip, .tar.gz, .tar.zst, one "
@@ -55,6 +56,27 @@ def open_sources(
     for location in locations:
         for item in _open(location, rev, limits or Limits(), stdin):
             yield _with_unique_id(item, seen) if isinstance(item, Package) else item
+
+
+def package_of_files(
+    files: Mapping[str, str | bytes], *, package_id: str = "files", limits: Limits | None = None
+) -> Package:
+    """A whole package from contents by path, for callers that hold them in memory.
+
+    Raises ValueError for a path that is absolute, empty or leads out of the package.
+    """
+    limits = limits or Limits()
+    tree = MemoryTree()
+    for name, content in files.items():
+        try:
+            path = clean_path(name, limits.max_depth)
+        except RefusedError as problem:
+            raise ValueError(
+                f"the file {printable(name)!r} cannot be in a package: {problem}"
+            ) from None
+        tree.add(path, bytes_leaf(content if isinstance(content, bytes) else content.encode()))
+    source = SourceInfo(kind="files", location=package_id)
+    return load_package(tree, package_id, source, limits)
 
 
 def _with_unique_id(package: Package, seen: set[str]) -> Package:
@@ -261,4 +283,4 @@ def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package
         yield from record_packages(data, origin, limits)
 
 
-__all__ = ["Limits", "open_sources"]
+__all__ = ["Limits", "open_sources", "package_of_files"]

@@ -127,6 +127,18 @@ def _evidence(tree: Tree, folder: str, entries: Sequence[Entry]) -> _Evidence:
     return _Evidence.NONE
 
 
+def root_likeness(tree: Tree) -> int:
+    """How much a tree's root looks like the root of a package: 0 not at all, 3 the protocol's
+    layout, 2 a project file or repository, 1 an entry module beside nothing else."""
+    entries = _entries(tree, "")
+    evidence = _evidence(tree, "", entries)
+    if evidence is _Evidence.STRONG:
+        return 3
+    if any(e.name in _PROJECT_FILES for e in entries):
+        return 2
+    return int(evidence is _Evidence.WEAK)
+
+
 def _holds_python(tree: Tree, folder: str, entries: Sequence[Entry], depth: int = 3) -> bool:
     if _python_files(entries):
         return True

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from explint.model import InputError, SourceInfo
 from explint.package import Package
-from explint.source.find import content_file, find_files, find_packages, packages_of
+from explint.source.find import (
+    content_file,
+    find_files,
+    find_packages,
+    packages_of,
+    root_likeness,
+)
 from explint.source.limits import Limits, too_large
 from explint.source.tree import Entry, RefusedError, UnreadableError, join, printable
 
@@ -21,6 +27,9 @@ _OPEN_FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+# How far up the package around a single file is looked for.
+_LEVELS_UP = 8
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -176,9 +185,7 @@ def single_file(location: str, limits: Limits) -> Iterator[Package | InputError]
     """
     target = os.path.realpath(location)
     parent, name = os.path.split(target)
-    root, inside = _root_above(parent, limits)
-    path = join(inside, name)
-    shown = printable(path)
+    shown = printable(join(_path_in_package(parent), name))
     try:
         file = content_file(shown, read_regular(target, limits.max_file_bytes))
     except (UnreadableError, RefusedError) as problem:
@@ -193,25 +200,21 @@ def single_file(location: str, limits: Limits) -> Iterator[Package | InputError]
         source=SourceInfo(kind="folder", location=printable(location), member=shown),
         files={shown: file},
         partial=True,
-        notes=(f"only this file of the package at {printable(root)} was read",),
+        notes=("only this file of its package was read",),
     )
 
 
-def _root_above(parent: str, limits: Limits) -> tuple[str, str]:
-    """The package root around a folder and the folder's path in it; the folder itself if none."""
-    shallow = Limits(max_search_depth=0, max_files=limits.max_files)
-    inside: list[str] = []
-    folder = parent
-    for _ in range(6):
+def _path_in_package(parent: str) -> str:
+    """The path of a folder below the most likely package root around it, "" when nothing above
+    looks like one. Of equal candidates the nearest counts."""
+    best, inside = 0, ""
+    folder, path = parent, ""
+    for _ in range(_LEVELS_UP):
+        likeness = root_likeness(FolderTree(folder))
+        if likeness > best:
+            best, inside = likeness, path
         above, name = os.path.split(folder)
-        if folder == above:
+        if above == folder:
             break
-        if (
-            name not in ("src", "config", "configs", "conf")
-            and find_packages(FolderTree(folder), shallow).roots
-        ):
-            # A loose file with Python beside it is no package when a folder above is.
-            return folder, "/".join(inside)
-        inside.insert(0, name)
-        folder = above
-    return parent, ""
+        folder, path = above, join(name, path) if path else name
+    return inside

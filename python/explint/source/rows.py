@@ -2,9 +2,9 @@
 
 An object holds code keys such as ``train_py`` (also below ``experiment_code`` or ``code``), or
 ``files`` with the content of each path, or the text of a judge record under ``record``, ``text``,
-or ``prompt`` and ``output``. Beside them it may hold ``id``, ``runs``, ``verdict``, ``hypothesis``
-and ``partial``. A content that is an empty string or null is withheld, unless the object says
-``"partial": false``: then an empty string is an empty file.
+or ``prompt`` and ``output``. Beside them it may hold ``id``, ``runs``, ``verdict`` and
+``hypothesis``. A content that is an empty string or null is withheld. ``files`` with
+``"partial": false`` beside it is a whole package: an empty string is then an empty file.
 """
 
 from __future__ import annotations
@@ -233,8 +233,9 @@ def _from_object(
     given = value.get("id")
     package_id = printable(given) if isinstance(given, str) and given.strip() else origin.package_id
     text = _record_text(value)
-    partial = value.get("partial") is not False
+    partial = True
     if isinstance(value.get("files"), dict):
+        partial = value.get("partial") is not False
         files = _mapped_files(value["files"], origin, limits, errors, partial=partial)
     elif code := _code_of(value):
         files = files_of(code, limits)

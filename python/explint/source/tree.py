@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from explint.source.limits import Limits
+from explint.source.limits import Limits, too_large
 
 
 class UnreadableError(Exception):
@@ -103,6 +103,17 @@ class Leaf:
 
     read: Callable[[Limits], bytes]
     skipped: str | None = None
+
+
+def bytes_leaf(data: bytes) -> Leaf:
+    """A file whose bytes are at hand."""
+
+    def read(limits: Limits) -> bytes:
+        if len(data) > limits.max_file_bytes:
+            raise UnreadableError(too_large(len(data), limits.max_file_bytes))
+        return data
+
+    return Leaf(read)
 
 
 @dataclass(slots=True)
