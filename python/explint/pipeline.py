@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,17 +27,16 @@ from explint.model import (
     Report,
     Rule,
     Skipped,
-    SourceInfo,
     State,
     Summary,
     ToolInfo,
 )
-from explint.package import File, FileState, Package
+from explint.package import FileState, Package
 from explint.protocol import Profile, choose_profile
 from explint.rules import python_rules
 from explint.rules.registry import Hit, PythonRule, Unknown
 from explint.rules.table import rule_table, rules_by_name
-from explint.source import Limits, open_sources
+from explint.source import Limits, open_sources, package_of_files
 from explint.suppress import Suppression, apply, parse
 from explint.verdict import OpenQuestion, build_verdict
 
@@ -104,14 +103,6 @@ def check_stream(
     yield from _check_packages(packages, options)
 
 
-def check_package(package: Package, options: CheckOptions) -> PackageReport:
-    """Checks one package that is already in memory."""
-    for result in _check_packages([package], options):
-        if not isinstance(result, InputError):
-            return result[0]
-    raise AssertionError("a package always gives a report")
-
-
 def check(
     source: str | Path | Mapping[str, str | bytes],
     *,
@@ -139,13 +130,15 @@ def check(
 
     Raises:
         ConfigError, SelectorError, ProfileError: an option or configuration cannot be used.
+        ValueError: a path of the mapping is absolute or leads out of the package.
     """
     flags = {"profile": profile, "select": tuple(select), "ignore": tuple(ignore)}
     options = CheckOptions(rev=rev, isolated=isolated, flags=flags, jobs=jobs)
     started = time.perf_counter()
     results: Iterable[tuple[PackageReport, PackageText] | InputError]
     if isinstance(source, Mapping):
-        results = _check_packages([package_of(source, partial=partial)], options)
+        package = package_of_files(source)
+        results = _check_packages([_as_part(package) if partial else package], options)
     else:
         results = check_stream([str(source)], options)
     summary = Summary()
@@ -160,20 +153,13 @@ def check(
     return Report(tool=tool_info(), summary=summary, packages=packages)
 
 
-def package_of(files: Mapping[str, str | bytes], *, partial: bool = False) -> Package:
-    """A package of files in memory."""
-    entries = {}
-    for path in sorted(files):
-        content = files[path]
-        data = content.encode() if isinstance(content, str) else content
-        empty = FileState.WITHHELD if partial else FileState.EMPTY
-        entries[path] = File(path, FileState.PRESENT if data else empty, data)
-    return Package(
-        id="package",
-        source=SourceInfo(kind="memory", location="package"),
-        files=entries,
-        partial=partial,
-    )
+def _as_part(package: Package) -> Package:
+    """The package as a part of one: an empty file was withheld, an absent one may exist."""
+    files = {
+        path: replace(file, state=FileState.WITHHELD) if file.state is FileState.EMPTY else file
+        for path, file in package.files.items()
+    }
+    return replace(package, files=files, partial=True)
 
 
 @dataclass(frozen=True, slots=True)
