@@ -235,6 +235,9 @@ class FullReporter(OneOrMany):
         files = counted(package.coverage.scanned, "file")
         profile = printable(package.profile.name, self._unicode)
         tail = f"  {files}, {profile}"
+        open_criteria = len({u.criterion for u in package.verdict.undecided})
+        if open_criteria:
+            tail += f", {open_criteria} of {len(CRITERIA)} criteria undecided"
         room = self.terminal.width - 8 - cells(tail)
         if room < 16:
             tail, room = "", self.terminal.width - 8
@@ -262,7 +265,13 @@ class FullReporter(OneOrMany):
     def _verdict(self, package: PackageReport) -> None:
         verdict, glyphs = package.verdict, self._glyphs
         if verdict.is_code_ready:
-            self._row("verdict", "ready", f"{glyphs.met} ", "good")
+            open_criteria = len({u.criterion for u in verdict.undecided})
+            told = (
+                f"ready as far as decided: no error, {open_criteria} of {len(CRITERIA)} criteria open"
+                if open_criteria
+                else "ready"
+            )
+            self._row("verdict", told, f"{glyphs.met} ", "good")
         else:
             self._row("verdict", "not ready", f"{glyphs.violated} ", "error")
         if verdict.code_issue:
