@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import explint.check
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from explint.pipeline import CheckOptions
 from explint.report import FORMATS
-from explint.rules.table import rule_table
 
+import explint.pipeline
 from explint import config
 from explint.cli import cli, exits
 from explint.config import ConfigError
@@ -32,6 +32,7 @@ from explint.model import (
     State,
     Verdict,
 )
+from explint.rules.table import rule_table
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -93,7 +94,10 @@ def check(
 
     def run(items: Sequence[Item], *arguments: str, **environment: str) -> Result:
         def stream(
-            locations: Sequence[str], options: explint.check.CheckOptions, *, stdin: object = None
+            locations: Sequence[str],
+            options: CheckOptions,
+            *,
+            stdin: object = None,
         ) -> Iterator[object]:
             seen.update(locations=list(locations), options=options, stdin=stdin)
             for item in items:
@@ -101,7 +105,7 @@ def check(
                     raise item
                 yield item if isinstance(item, InputError) else (item, NoText())
 
-        monkeypatch.setattr(explint.check, "check_stream", stream)
+        monkeypatch.setattr(explint.pipeline, "check_stream", stream)
         return CliRunner().invoke(cli, ["check", *arguments], env=environment)
 
     return run
@@ -185,15 +189,17 @@ class TestOptions:
             *("--isolated", "--jobs", "2"),
         )
         assert seen["locations"] == ["a", "b"]
-        assert seen["options"] == explint.check.CheckOptions(
-            profile="full-trial",
+        assert seen["options"] == CheckOptions(
             rev="v1",
             isolated=True,
-            select=("suppression", "SUP001", "all"),
-            ignore=("SUP003",),
             jobs=2,
-            python=(3, 12),
-            preview=True,
+            flags={
+                "profile": "full-trial",
+                "select": ("suppression", "SUP001", "all"),
+                "ignore": ("SUP003",),
+                "python": "3.12",
+                "preview": True,
+            },
         )
 
     def test_the_default_path_is_the_current_folder(
@@ -214,7 +220,7 @@ class TestOptions:
             (["--ignore", "SUP0O1"], "Did you mean `SUP001`?"),
             (["--fail-on", "fatal"], "'error', 'warning', 'info', 'never'"),
             (["--python", "2.7"], "is not a Python 3 version such as 3.11"),
-            (["--jobs", "0"], "--jobs"),
+            (["--jobs", "-1"], "--jobs"),
             (["--isolated", "--config", "x.toml"], "excludes --config"),
             (["-", "-"], "only once"),
             (["-", "--rev", "v1"], "--rev needs a repository"),

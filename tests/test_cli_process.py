@@ -169,7 +169,7 @@ def test_starting_imports_nothing_but_click() -> None:
     code = (
         "import sys, explint.cli; "
         "print([m for m in ('msgspec', 'rich', 'yaml', 'pathspec', 'zstandard', 'tomllib', "
-        "'explint.model', 'explint.check', 'explint._core') if m in sys.modules])"
+        "'explint.model', 'explint.pipeline', 'explint._core') if m in sys.modules])"
     )
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True

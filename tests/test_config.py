@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from explint import config
 from explint.config import ConfigError, FailOn, Settings
-from explint.model import Confidence, Finding, Implementation, Rule, RuleStatus, Severity
+from explint.model import Implementation, Rule, RuleStatus, Severity
 from explint.select import Selection, SelectorError
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "schemas" / "config.schema.json"
@@ -275,49 +275,41 @@ class TestSelection:
         assert help in caught.value.help
 
 
-def _finding(rule: str, path: str) -> Finding:
-    return Finding(
-        rule=rule,
-        code="",
-        severity=Severity.ERROR,
-        confidence=Confidence.HIGH,
-        message="",
-        help="",
-        path=path,
+class TestSettings:
+    def test_the_narrower_severity_wins(self, repository: Path) -> None:
+        text = "[severity]\ncomplete = 'warning'\nCMP098 = 'info'\nall = 'error'\n"
+        _write(repository / "explint.toml", text)
+        assert config.resolve(repository).severities(RULES) == {
+            "complete/todo-marker": Severity.WARNING,
+            "complete/future": Severity.WARNING,
+            "complete/past": Severity.INFO,
+            "internal/rule-crash": Severity.ERROR,
+            "structure/missing-file": Severity.ERROR,
+            "env/no-project-table": Severity.ERROR,
+        }
+
+    @pytest.mark.parametrize(
+        ("path", "codes"),
+        [
+            ("src/main.py", {"CMP002"}),
+            ("src/deep/main.py", set()),
+            ("config/a.yaml", {"STR001"}),
+            ("deep/config/a.yaml", {"STR001"}),
+            ("legacy/deep/old.py", {r.code for r in RULES}),
+        ],
     )
-
-
-class TestShaping:
-    def test_hidden_findings_are_counted_and_severities_replaced(self, repository: Path) -> None:
+    def test_rules_are_hidden_by_path(self, repository: Path, path: str, codes: set[str]) -> None:
         _write(
             repository / "explint.toml",
             """
-            ignore = ["structure"]
             exclude = ["legacy/"]
-            [severity]
-            complete = "warning"
-            CMP098 = "info"
             [per-path-ignores]
             "src/*.py" = ["CMP002"]
+            "*.yaml" = ["structure"]
             """,
         )
-        shown, hidden = config.resolve(repository).shape(
-            [
-                _finding("structure/missing-file", "src/main.py"),
-                _finding("complete/todo-marker", "src/main.py"),
-                _finding("complete/todo-marker", "config/a.yaml"),
-                _finding("complete/past", "src/main.py"),
-                _finding("complete/past", "legacy/deep/old.py"),
-                _finding("env/no-project-table", "pyproject.toml"),
-            ],
-            RULES,
-        )
-        assert hidden == 3
-        assert [(f.rule, f.path, f.severity) for f in shown] == [
-            ("complete/todo-marker", "config/a.yaml", Severity.WARNING),
-            ("complete/past", "src/main.py", Severity.INFO),
-            ("env/no-project-table", "pyproject.toml", Severity.ERROR),
-        ]
+        hidden = config.resolve(repository).ignored_for(path, RULES)
+        assert {r.code for r in RULES if r.name in hidden} == codes
 
     @pytest.mark.parametrize(
         ("text", "key"),
@@ -348,10 +340,10 @@ class TestShaping:
         with pytest.raises(ConfigError, match=r"exclude: not a \.gitignore pattern"):
             config.resolve(repository).check(RULES)
 
-    def test_defaults_show_everything_stable(self) -> None:
-        findings = [_finding(r.name, "src/main.py") for r in RULES]
-        shown, hidden = Settings().shape(findings, RULES)
-        assert (len(shown), hidden) == (5, 1)
+    def test_defaults_change_nothing(self) -> None:
+        assert Settings().severities(RULES) == {}
+        assert Settings().ignored_for("src/main.py", RULES) == frozenset()
+        assert len(Settings().selection(RULES).shown) == len(RULES) - 1
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,7 @@ RULES = (
     _rule("complete/todo-marker", "CMP002"),
     _rule("complete/placeholder-body", "CMP003"),
     _rule("structure/gutted-module", "STR006"),
-    suppression_rules.unused,
-    suppression_rules.unknown_rule,
-    suppression_rules.no_reason,
+    *suppression_rules.ROWS,
 )
 NAMES = [r.name for r in RULES[:3]]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from explint.model import Finding, Rule, Severity
+from explint.model import Rule, Severity
 from explint.nearmiss import did_you_mean
 from explint.select import Selection, SelectorError, expand
 
@@ -288,37 +288,15 @@ class Settings:
         return {name: severity for name, (_, severity) in chosen.items()}
 
     def ignored_for(self, path: str, rules: Sequence[Rule]) -> frozenset[str]:
-        """The rules hidden in one file; ``path`` is relative to the package."""
+        """The rules to hide in one file; ``path`` is relative to the package.
+
+        Raises ConfigError when a selector or pattern means nothing.
+        """
         hidden: set[str] = set()
         for spec, names in self._path_ignores(rules):
             if spec.match_file(path):
                 hidden |= names
         return frozenset(hidden)
-
-    def shape(
-        self, findings: Iterable[Finding], rules: Sequence[Rule]
-    ) -> tuple[tuple[Finding, ...], int]:
-        """The findings to show, with their configured severities, and how many are hidden.
-
-        Call it after the verdict is reached and suppressions are applied: neither depends on what
-        is shown. Raises ConfigError or SelectorError when a selector means nothing.
-        """
-        selection = self.selection(rules)
-        severities = self.severities(rules)
-        by_path: dict[str, frozenset[str]] = {}
-        shown: list[Finding] = []
-        hidden = 0
-        for finding in findings:
-            if finding.path not in by_path:
-                by_path[finding.path] = self.ignored_for(finding.path, rules)
-            if not selection.shows(finding.rule) or finding.rule in by_path[finding.path]:
-                hidden += 1
-                continue
-            severity = severities.get(finding.rule, finding.severity)
-            if severity is not finding.severity:
-                finding = msgspec.structs.replace(finding, severity=severity)
-            shown.append(finding)
-        return tuple(shown), hidden
 
     def check(self, rules: Sequence[Rule]) -> None:
         """Raises ConfigError or SelectorError for a selector or pattern that means nothing."""

@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from explint import __version__
 from explint.cli.check import check
 from explint.cli.completion import completion
 from explint.cli.config import config
@@ -29,7 +30,7 @@ __all__ = ["cli", "main"]
     epilog="Exit codes: 0 clean, 1 findings, 2 usage or configuration error, 3 nothing to "
     "check, 4 incomplete, 101 internal error, 130 interrupted.",
 )
-@click.version_option(package_name="explint", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Find what keeps a generated machine-learning experiment from running, and its numbers from
     meaning what they say. Nothing of the experiment is executed.

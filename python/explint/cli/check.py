@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,11 @@ from explint.cli import exits
 from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
-    from explint.check import CheckOptions
-    from explint.report import ColorChoice, Reporter, SourceText
-
     from explint.cli.output import FileSink, StandardOutput, Target
     from explint.config import FailOn
     from explint.model import InputError, PackageReport, Rule, Summary
+    from explint.pipeline import CheckOptions
+    from explint.report import ColorChoice, Reporter, SourceText
 
 FOR_PEOPLE = ("full", "concise")
 
@@ -34,15 +34,10 @@ def split_selectors(
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
-def _python_version(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    major, _, minor = value.partition(".")
-    if major != "3" or not (minor.isascii() and minor.isdigit() and len(minor) <= 2):
+def _python_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and re.fullmatch(r"3\.(0|[1-9][0-9]?)", value) is None:
         raise click.BadParameter(f"`{value}` is not a Python 3 version such as 3.11.")
-    return 3, int(minor)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +103,13 @@ class Presentation:
 )
 @click.option("--config", "config_file", metavar="FILE", help="Read this configuration, only.")
 @click.option("--isolated", is_flag=True, help="Read no configuration.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Threads to use.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Threads to use; 0 for one per processor.  [default: 0]",
+)
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
@@ -126,10 +127,10 @@ def check(
     preview: bool,
     profile: str | None,
     rev: str | None,
-    python: tuple[int, int] | None,
+    python: str | None,
     config_file: str | None,
     isolated: bool,
-    jobs: int | None,
+    jobs: int,
     output: tuple[str, ...],
     verdict_detail: bool,
     statistics: bool,
@@ -158,18 +159,20 @@ def check(
     if "-" in paths and rev is not None:
         raise click.UsageError("--rev needs a repository; standard input is none.", ctx)
 
-    from explint.check import CheckOptions
+    from explint.pipeline import CheckOptions
 
     options = CheckOptions(
-        profile=profile,
         rev=rev,
         isolated=isolated,
-        config=config_file,
-        select=select,
-        ignore=ignore,
+        config=None if config_file is None else Path(config_file),
+        flags={
+            "profile": profile,
+            "select": select,
+            "ignore": ignore,
+            "python": python,
+            "preview": preview,
+        },
         jobs=jobs,
-        python=python,
-        preview=preview,
     )
     presentation = Presentation(
         output=output,
@@ -181,18 +184,17 @@ def check(
         color=color,
         quiet=quiet,
     )
+    _check_selectors(select, ignore, quiet=quiet)
     ctx.exit(_run(paths or (".",), options, presentation))
 
 
 def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
+    from explint.cli.output import StandardOutput, parse_targets
     from explint.report import FORMATS
     from explint.rules.table import rule_table
 
-    from explint.cli.output import StandardOutput, parse_targets
-
     rules = rule_table()
     targets = parse_targets(how.output or ("full",), FORMATS)
-    _check_selectors(options, rules, quiet=how.quiet)
     fail_on = _fail_on(paths[0], options, how)
 
     stdout = StandardOutput(sys.stdout)
@@ -212,13 +214,12 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
     )
 
 
-def _check_selectors(options: CheckOptions, rules: Sequence[Rule], *, quiet: bool) -> None:
+def _check_selectors(select: Sequence[str], ignore: Sequence[str], *, quiet: bool) -> None:
+    from explint.rules.table import rule_table
     from explint.select import Selection, SelectorError
 
     try:
-        selection = Selection.from_selectors(
-            options.select, options.ignore, rules, preview=options.preview
-        )
+        selection = Selection.from_selectors(select, ignore, rule_table())
     except SelectorError as error:
         raise Trouble(str(error), error.help) from None
     if not quiet:
@@ -232,13 +233,11 @@ def _fail_on(first: str, options: CheckOptions, how: Presentation) -> FailOn:
 
     if how.fail_on is not None:
         return FailOn(how.fail_on)
-    explicit = None if options.config is None else Path(options.config)
+    start = None if first == "-" else Path(first)
     try:
-        settings = resolve(
-            None if first == "-" else Path(first), config=explicit, isolated=options.isolated
-        )
+        settings = resolve(start, config=options.config, isolated=options.isolated)
     except ConfigError as error:
-        if explicit is not None:
+        if options.config is not None:
             raise Trouble(str(error), error.help) from None
         # A package's own broken configuration is reported with that package, and the others are
         # checked all the same.
@@ -257,9 +256,8 @@ class _Check:
         stdout: StandardOutput,
         stack: ExitStack,
     ) -> None:
-        from explint.report import ReportOptions, Terminal, create
-
         from explint.cli.output import FileSink
+        from explint.report import ReportOptions, Terminal, create
 
         self.failing = False
         self._how = how
@@ -290,9 +288,8 @@ class _Check:
 
     def run(self, paths: Sequence[str], options: CheckOptions, fail_on: FailOn) -> Summary:
         """Checks everything and completes every report, whatever ends the run."""
-        from explint.check import tool_info
-
         from explint.model import Summary
+        from explint.pipeline import tool_info
 
         summary = Summary()
         started = time.monotonic()
@@ -320,11 +317,10 @@ class _Check:
     def _packages(
         self, paths: Sequence[str], options: CheckOptions, fail_on: FailOn, summary: Summary
     ) -> None:
-        from explint.check import check_stream
-
         from explint.cli.interrupts import Interrupts
         from explint.cli.progress import Progress
         from explint.model import InputError
+        from explint.pipeline import check_stream
 
         stdin: BinaryIO | None = sys.stdin.buffer if "-" in paths else None
         enabled = not self._how.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -377,9 +373,8 @@ class _Check:
 
 def _as_trouble(error: BaseException) -> Trouble | None:
     """A usage error for what the user can put right; None for anything else."""
-    from explint.protocol import ProfileError
-
     from explint.config import ConfigError
+    from explint.protocol import ProfileError
     from explint.select import SelectorError
 
     if isinstance(error, ConfigError | SelectorError):

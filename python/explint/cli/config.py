@@ -28,9 +28,8 @@ def show(path: str, config_file: str | None, isolated: bool) -> None:
 
     The output is a valid explint.toml.
     """
-    from explint.rules.table import rule_table
-
     from explint.config import ConfigError, resolve
+    from explint.rules.table import rule_table
     from explint.select import SelectorError
 
     if isolated and config_file is not None:

@@ -31,9 +31,9 @@ def list_profiles() -> None:
 def show(name: str) -> None:
     """Print a profile as TOML, with everything it takes from the ones it extends."""
     import msgspec
-    from explint.protocol import ProfileError, load_profile
 
     from explint.cli.toml import document
+    from explint.protocol import ProfileError, load_profile
 
     try:
         found = load_profile(name)

@@ -33,9 +33,8 @@ def rule(name: str) -> None:
     explint rule complete/todo-marker
     explint rule CMP002
     """
-    from explint.rules.table import rule_table
-
     from explint.rules.page import rule_page
+    from explint.rules.table import rule_table
 
     rows = rule_table()
     row = next((r for r in rows if name == r.name or name.upper() == r.code), None)

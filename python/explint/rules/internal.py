@@ -7,7 +7,7 @@ from explint.rules.registry import row_only
 
 
 @row_only("internal/rule-crash", code="INT001", severity=Severity.WARNING, criteria=())
-def rule_crash() -> None:
+def _rule_crash() -> None:
     """A rule failed on this input, so its answer is missing.
 
     ## What it does
@@ -35,3 +35,6 @@ def rule_crash() -> None:
 
     - `explint check --help`
     """
+
+
+RULE_CRASH = _rule_crash

@@ -7,7 +7,7 @@ from explint.rules.registry import row_only
 
 
 @row_only("suppression/unused", code="SUP001", severity=Severity.WARNING, criteria=())
-def unused() -> None:
+def _unused() -> None:
     """A suppression comment hides nothing.
 
     ## What it does
@@ -40,7 +40,7 @@ def unused() -> None:
 
 
 @row_only("suppression/unknown-rule", code="SUP002", severity=Severity.WARNING, criteria=())
-def unknown_rule() -> None:
+def _unknown_rule() -> None:
     """A suppression comment names no rule, or cannot be understood.
 
     ## What it does
@@ -75,7 +75,7 @@ def unknown_rule() -> None:
 
 
 @row_only("suppression/no-reason", code="SUP003", severity=Severity.WARNING, criteria=())
-def no_reason() -> None:
+def _no_reason() -> None:
     """A suppression comment does not say why.
 
     ## What it does
@@ -104,3 +104,7 @@ def no_reason() -> None:
 
     - `explint rule suppression/unused`
     """
+
+
+ROWS = (_unused, _unknown_rule, _no_reason)
+"""The rows of the family, in the order of codes."""
