@@ -47,6 +47,9 @@ class Reporter(Protocol):
         ...
 
 
+RULE_URL = "https://github.com/explint/explint/blob/main/docs/rules/{slug}.md"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
     """What a user may choose about a report.
@@ -57,7 +60,7 @@ class ReportOptions:
     the working directory.
     """
 
-    rule_url: str = ""
+    rule_url: str = RULE_URL
     verdict_detail: bool = False
     root: Path | None = None
 

@@ -251,7 +251,10 @@ class FullReporter(OneOrMany):
         coverage = package.coverage
         self._files(coverage.scanned, len(coverage.skipped), len(coverage.failed))
         self._listed("failed", [(f.path, f.reason) for f in coverage.failed], "error")
-        self._listed("skipped", [(s.path, s.reason) for s in coverage.skipped], "dim")
+        by_reason: dict[str, list[str]] = {}
+        for skipped in coverage.skipped:
+            by_reason.setdefault(skipped.reason, []).append(skipped.path)
+        self._listed("skipped", [(_some(p), r) for r, p in by_reason.items()], "dim")
         sums = Summary()
         sums.add(package)
         self._findings(sums)
@@ -394,6 +397,12 @@ def _uneventful(package: PackageReport) -> bool:
         and not package.coverage.failed
         and all(f.state is not State.OPEN for f in package.findings)
     )
+
+
+def _some(paths: Sequence[str]) -> str:
+    """The first few of many paths; the JSON report lists them all."""
+    more = len(paths) - SHOWN_FILES
+    return ", ".join(paths[:SHOWN_FILES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _criterion(number: str) -> str:
