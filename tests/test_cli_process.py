@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -35,10 +36,14 @@ def heed_ctrl_c() -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A package with an error."""
-    (tmp_path / "broken" / "src").mkdir(parents=True)
-    (tmp_path / "broken" / "src" / "main.py").write_text("def main(:\n", encoding="utf-8")
-    return tmp_path / "broken"
+    """A package with errors: code that does not parse, and no W&B project."""
+    package = tmp_path / "broken"
+    for name in ("main", "train", "evaluate", "preprocess", "model"):
+        (package / "src").mkdir(parents=True, exist_ok=True)
+        (package / "src" / f"{name}.py").write_text("def main(:\n", encoding="utf-8")
+    (package / "config").mkdir()
+    (package / "config" / "config.yaml").write_text("results_dir: ???\n", encoding="utf-8")
+    return package
 
 
 def test_exit_codes(broken: Path, tmp_path: Path) -> None:
@@ -56,7 +61,8 @@ def test_ctrl_c_ends_within_a_second_and_keeps_what_was_checked(
 ) -> None:
     report = tmp_path / "r.json"
     process = subprocess.Popen(
-        [*EXPLINT, "check", str(broken), "-", "-o", "jsonl", "-o", f"json:{report}"],
+        # A missing path makes the pipeline finish what it has read before it goes on.
+        [*EXPLINT, "check", str(broken), "missing", "-", "-o", "jsonl", "-o", f"json:{report}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,6 +72,9 @@ def test_ctrl_c_ends_within_a_second_and_keeps_what_was_checked(
         assert process.stdout is not None
         assert process.stderr is not None
         # The first package is out; the second is awaited on a standard input that stays open.
+        ready, _, _ = select.select([process.stdout], [], [], 20)
+        if not ready:
+            process.kill()
         first = json.loads(process.stdout.readline())
         assert first["findings"]
         process.send_signal(signal.SIGINT)
@@ -143,7 +152,8 @@ def test_the_bar_shows_on_a_terminal_after_a_second_and_is_wiped(tmp_path: Path)
     )
     with process:
         os.close(end)
-        shown = os.read(terminal, 65536)
+        ready, _, _ = select.select([terminal], [], [], 20)
+        shown = os.read(terminal, 65536) if ready else b""
         assert process.stdout is not None
         assert process.stdin is not None
         process.stdin.close()
