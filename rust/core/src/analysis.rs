@@ -1,5 +1,9 @@
 //! What is known of one file beyond its tree: names and scopes, imports, definitions.
 
+pub mod definitions;
+pub mod prose;
+pub mod shape;
+
 use crate::source::Source;
 use crate::syntax::tree::Tree;
 

@@ -84,9 +84,9 @@ pub struct FileRule {
     pub check: fn(&FileContext<'_>, &mut Findings),
 }
 
-/// The rules over one file, in the order of their codes.
-pub fn file_rules() -> &'static [FileRule] {
-    complete::FILE_RULES
+/// The rules over one file.
+pub fn file_rules() -> impl Iterator<Item = &'static FileRule> {
+    structure::FILE_RULES.iter().chain(complete::FILE_RULES)
 }
 
 /// Every row the core answers for, in the order of their codes.

@@ -1,9 +1,52 @@
 //! Family *complete*: every file is whole, accepted by CPython, and does what it promises.
 
+mod errors;
+mod markers;
+mod placeholder;
+mod truncated;
+
 use super::{FileRule, Rule};
 
 /// The family's rows.
-pub(super) static ROWS: &[&Rule] = &[];
+pub(super) static ROWS: &[&Rule] = &[
+    &markers::TODO_MARKER,
+    &placeholder::PLACEHOLDER_BODY,
+    &markers::OMISSION_NOTE,
+    &truncated::TRUNCATED_CODE,
+    &placeholder::CONSTANT_STUB,
+    &errors::SWALLOWED_ERROR,
+];
 
 /// The family's rules over one file.
-pub(super) static FILE_RULES: &[FileRule] = &[];
+pub(super) static FILE_RULES: &[FileRule] = &[
+    FileRule {
+        rule: &markers::TODO_MARKER,
+        tolerates_errors: true,
+        check: markers::todo_markers,
+    },
+    FileRule {
+        rule: &placeholder::PLACEHOLDER_BODY,
+        tolerates_errors: false,
+        check: placeholder::placeholder_bodies,
+    },
+    FileRule {
+        rule: &markers::OMISSION_NOTE,
+        tolerates_errors: true,
+        check: markers::omission_notes,
+    },
+    FileRule {
+        rule: &truncated::TRUNCATED_CODE,
+        tolerates_errors: true,
+        check: truncated::truncated_code,
+    },
+    FileRule {
+        rule: &placeholder::CONSTANT_STUB,
+        tolerates_errors: false,
+        check: placeholder::constant_stubs,
+    },
+    FileRule {
+        rule: &errors::SWALLOWED_ERROR,
+        tolerates_errors: false,
+        check: errors::swallowed_errors,
+    },
+];

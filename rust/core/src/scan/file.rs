@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
+use crate::analysis::shape::ModuleShape;
 use crate::rules::{Finding, file_rules};
 use crate::source::{Source, Span};
 use crate::syntax::tree::{Tree, TreeError};
@@ -21,6 +22,8 @@ pub struct FileAnalysis {
     pub directives: Vec<Directive>,
     /// Rules that failed on this content, with what happened.
     pub crashes: Vec<(&'static str, String)>,
+    /// What the module amounts to; `None` when CPython rejects it.
+    pub shape: Option<ModuleShape>,
     /// Why the file could not be judged at all, if it could not.
     pub failure: Option<String>,
 }
@@ -48,6 +51,7 @@ impl FileAnalysis {
             lines: source.line_count(),
             blank: tree.len() <= 1,
             directives: directives(&source, &tree),
+            shape: context.accepted.then(|| ModuleShape::of(&context)),
             ..Self::default()
         };
         let mut findings = Vec::new();

@@ -1,12 +1,15 @@
 //! One package: its files' analyses brought together, and the rules that look across files.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 use super::cache::Scanner;
-use super::facts::{FACTS_VERSION, FactFinding, FactUnknown, FileFacts, Outcome, PackageFacts};
+use super::facts::{
+    FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome, PackageFacts,
+};
 use super::file::FileAnalysis;
 use crate::rules::{Rule, structure};
 
@@ -64,6 +67,41 @@ pub struct FileProtocol {
     pub jobs: HashMap<String, String>,
     /// Modules that may be stubs when they say why.
     pub explained_stubs: Vec<String>,
+    #[serde(skip)]
+    globs: OnceLock<Globs>,
+}
+
+/// The globs of a profile, compiled once for all packages that are judged by it.
+#[derive(Clone, Debug, Default)]
+struct Globs {
+    allowed: GlobSet,
+    unexpected: GlobSet,
+}
+
+impl FileProtocol {
+    /// Whether the protocol does not allow a file at `path`.
+    ///
+    /// `*` stays inside a folder, `**` does not. A pattern that is no glob matches nothing: the
+    /// profile's own check names it.
+    pub fn is_unexpected(&self, path: &str) -> bool {
+        let globs = self.globs.get_or_init(|| Globs {
+            allowed: glob_set(&self.allowed),
+            unexpected: glob_set(&self.unexpected),
+        });
+        globs.unexpected.is_match(path)
+            && !globs.allowed.is_match(path)
+            && !self.required.iter().any(|required| required == path)
+    }
+}
+
+fn glob_set(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        if let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() {
+            set.add(glob);
+        }
+    }
+    set.build().unwrap_or_default()
 }
 
 /// A package to scan.
@@ -88,6 +126,8 @@ pub struct PackageContext<'a> {
     paths: Vec<&'a str>,
     states: HashMap<&'a str, FileState>,
     analyses: HashMap<&'a str, Arc<FileAnalysis>>,
+    failures: Vec<(&'a str, String)>,
+    skipped: HashSet<&'a str>,
 }
 
 impl<'a> PackageContext<'a> {
@@ -99,6 +139,17 @@ impl<'a> PackageContext<'a> {
     /// Every path of the package, in the order of the input.
     pub fn paths(&self) -> &[&'a str] {
         &self.paths
+    }
+
+    /// Whether the package really holds a file, and it was not left out on purpose.
+    pub fn is_there(&self, path: &str) -> bool {
+        matches!(self.state(path), FileState::Present | FileState::Empty)
+            && !self.skipped.contains(path)
+    }
+
+    /// Files that could not be read or judged, with the reason.
+    pub fn failures(&self) -> &[(&'a str, String)] {
+        &self.failures
     }
 
     /// The analysis of a Python file that was scanned.
@@ -141,6 +192,19 @@ impl PackageFinding {
             },
         }
     }
+
+    /// The finding with other places of the same root cause: path, 1-based line, what is there.
+    pub fn with_related<'p>(
+        mut self,
+        places: impl Iterator<Item = (&'p str, u32, &'p str)>,
+    ) -> Self {
+        (self.fact.related).extend(places.map(|(path, line, message)| FactRelated {
+            path: path.to_owned(),
+            line,
+            message: message.to_owned(),
+        }));
+        self
+    }
 }
 
 /// Scans one package.
@@ -158,6 +222,8 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         paths: Vec::with_capacity(input.files.len()),
         states: HashMap::with_capacity(input.files.len()),
         analyses: HashMap::new(),
+        failures: Vec::new(),
+        skipped: HashSet::new(),
     };
     for file in &input.files {
         let mut entry = FileFacts {
@@ -197,12 +263,22 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             );
             context.analyses.insert(&file.path, analysis);
         }
+        match entry.outcome {
+            Outcome::Failed => context.failures.push((&file.path, entry.reason.clone())),
+            Outcome::Skipped => {
+                context.skipped.insert(&file.path);
+            }
+            Outcome::Scanned => {}
+        }
         context.paths.push(&file.path);
         context.states.insert(&file.path, state);
         facts.files.push(entry);
     }
     let mut found = Vec::new();
     structure::required_files(&context, &mut found);
+    structure::unexpected_files(&context, &mut found);
+    structure::unreadable_files(&context, &mut found);
+    structure::gutted_modules(&context, &mut found);
     facts.findings.extend(found.into_iter().map(|f| f.fact));
     facts.findings.sort_by(|a, b| {
         let key = |f: &FactFinding| (f.path.clone(), f.line, f.column, f.rule.clone());
