@@ -3,6 +3,7 @@
 pub mod definitions;
 pub mod prose;
 pub mod shape;
+pub mod names;
 
 use crate::source::Source;
 use crate::syntax::tree::Tree;
@@ -15,4 +16,6 @@ pub struct FileContext<'t> {
     pub tree: &'t Tree<'t>,
     /// Whether CPython accepts the file.
     pub accepted: bool,
+    /// Its names, or nothing but `open` when CPython rejects it.
+    pub names: names::Names<'t>,
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
 use crate::analysis::shape::ModuleShape;
+use crate::analysis::names::Names;
 use crate::rules::{Finding, file_rules};
 use crate::source::{Source, Span};
 use crate::syntax::tree::{Tree, TreeError};
@@ -46,6 +47,7 @@ impl FileAnalysis {
             source: &source,
             tree: &tree,
             accepted: tree.first_error().is_none(),
+            names: Names::of(&tree),
         };
         let mut this = Self {
             lines: source.line_count(),
