@@ -1,9 +1,10 @@
 //! What is known of one file beyond its tree: names and scopes, imports, definitions.
 
 pub mod definitions;
+pub mod modules;
+pub mod names;
 pub mod prose;
 pub mod shape;
-pub mod names;
 
 use crate::source::Source;
 use crate::syntax::tree::Tree;

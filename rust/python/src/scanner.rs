@@ -157,7 +157,9 @@ impl Scanner {
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(PyRuntimeError::new_err("the scan broke off without an answer"));
+                    return Err(PyRuntimeError::new_err(
+                        "the scan broke off without an answer",
+                    ));
                 }
             }
         }

@@ -52,11 +52,14 @@ pub struct Names<'t> {
     pub undefined: Vec<MissingName<'t>>,
     /// Locals of functions that are read on every path before they are bound.
     pub unbound: Vec<MissingName<'t>>,
-    /// Names may appear at module level that no statement binds: star imports, `exec`, writes to
-    /// `globals()`.
+    /// Names may appear at module level that no statement binds: `exec`, writes to `globals()`, or a
+    /// tree that is not sound.
     pub open: bool,
     /// What the module binds, each name once, sorted.
     pub module: Vec<&'t str>,
+    /// Those that one place binds, and no other scope of the file: a read of such a name means that
+    /// place.
+    pub unambiguous: Vec<&'t str>,
     /// Every import statement.
     pub imports: Vec<ImportSite>,
 }
@@ -75,6 +78,7 @@ impl<'t> Names<'t> {
             tree,
             resolved: vec![NONE; binder.events.len()],
             builtin: vec![None; binder.names.len()],
+            open: binder.open || binder.star,
             binder,
             undefined: Group::default(),
             unbound: Group::default(),
@@ -117,6 +121,8 @@ impl Group {
 struct Resolver<'a, 't> {
     tree: &'a Tree<'t>,
     binder: Binder<'a, 't>,
+    /// Nothing can be said of names that no scope defines.
+    open: bool,
     /// The variable of each read, by event.
     resolved: Vec<u32>,
     /// Whether a name is a builtin, by name, once asked.
@@ -158,7 +164,7 @@ impl<'t> Resolver<'_, 't> {
                 self.resolved[at] = id;
                 continue;
             }
-            if self.binder.open || event.flags & GUARDED != 0 || self.is_implicit(event.scope, event.what)
+            if self.open || event.flags & GUARDED != 0 || self.is_implicit(event.scope, event.what)
             {
                 continue;
             }
@@ -194,13 +200,13 @@ impl<'t> Resolver<'_, 't> {
                 let node = NodeId(read.node);
                 let why = self.why(variable, node);
                 // Outside functions a name that is not bound yet is looked for among the builtins.
-                let dynamic = unit == 0
-                    || self.binder.scopes[scope as usize].kind == ScopeKind::Class;
+                let dynamic =
+                    unit == 0 || self.binder.scopes[scope as usize].kind == ScopeKind::Class;
                 if dynamic {
                     // A branch of the module may ask for the platform or the version, and then read
                     // what only that one has.
                     let certain = !matches!(why, Missing::OtherPath(_));
-                    if certain && !self.binder.open && !self.is_implicit(scope, name) {
+                    if certain && !self.open && !self.is_implicit(scope, name) {
                         self.undefined.add(name, 0, scope, node, why);
                     }
                 } else {
@@ -240,18 +246,33 @@ impl<'t> Resolver<'_, 't> {
     fn finish(mut self) -> Names<'t> {
         let undefined = std::mem::take(&mut self.undefined);
         let unbound = std::mem::take(&mut self.unbound);
-        let undefined = undefined.items.into_iter().map(|i| self.missing(i)).collect();
-        let unbound = unbound.items.into_iter().map(|i| self.missing(i)).collect();
-        let mut module: Vec<&str> = (self.binder.variables.iter())
-            .filter(|v| v.scope == 0 && v.bound != NONE)
-            .map(|v| self.binder.names[v.name as usize])
+        let undefined = undefined
+            .items
+            .into_iter()
+            .map(|i| self.missing(i))
             .collect();
-        module.sort_unstable();
+        let unbound = unbound.items.into_iter().map(|i| self.missing(i)).collect();
+        let mut scopes_of = vec![0_u32; self.binder.names.len()];
+        for variable in &self.binder.variables {
+            scopes_of[variable.name as usize] += 1;
+        }
+        let sorted = |wanted: &dyn Fn(&Variable) -> bool| {
+            let mut names: Vec<&str> = (self.binder.variables.iter())
+                .filter(|v| v.scope == 0 && v.bound != NONE && wanted(v))
+                .map(|v| self.binder.names[v.name as usize])
+                .collect();
+            names.sort_unstable();
+            names
+        };
+        let module = sorted(&|_| true);
+        let unambiguous =
+            sorted(&|v| !v.rebound && v.unbound == NONE && scopes_of[v.name as usize] == 1);
         Names {
             undefined,
             unbound,
             open: self.binder.open,
             module,
+            unambiguous,
             imports: self.binder.imports,
         }
     }
@@ -286,7 +307,10 @@ impl<'t> Resolver<'_, 't> {
 }
 
 /// The candidate spelt most like `name`, if one is close enough to be a slip of the hand.
-pub(crate) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    name: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     let allowed = match name.len() {
         0..=2 => return None,
         3..=5 => 1,

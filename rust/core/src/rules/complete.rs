@@ -1,9 +1,13 @@
 //! Family *complete*: every file is whole, accepted by CPython, and does what it promises.
 
 mod errors;
+mod imports;
 mod markers;
+mod names;
 mod placeholder;
 mod truncated;
+
+pub(crate) use imports::unresolved_imports;
 
 use super::{FileRule, Rule};
 
@@ -14,6 +18,9 @@ pub(super) static ROWS: &[&Rule] = &[
     &markers::OMISSION_NOTE,
     &truncated::TRUNCATED_CODE,
     &placeholder::CONSTANT_STUB,
+    &names::UNDEFINED_NAME,
+    &imports::UNRESOLVED_IMPORT,
+    &names::UNBOUND_LOCAL,
     &errors::SWALLOWED_ERROR,
 ];
 
@@ -43,6 +50,16 @@ pub(super) static FILE_RULES: &[FileRule] = &[
         rule: &placeholder::CONSTANT_STUB,
         tolerates_errors: false,
         check: placeholder::constant_stubs,
+    },
+    FileRule {
+        rule: &names::UNDEFINED_NAME,
+        tolerates_errors: false,
+        check: names::undefined_name,
+    },
+    FileRule {
+        rule: &names::UNBOUND_LOCAL,
+        tolerates_errors: false,
+        check: names::unbound_local,
     },
     FileRule {
         rule: &errors::SWALLOWED_ERROR,

@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
-use crate::analysis::shape::ModuleShape;
+use crate::analysis::modules::ModuleFacts;
 use crate::analysis::names::Names;
+use crate::analysis::shape::ModuleShape;
 use crate::rules::{Finding, file_rules};
 use crate::source::{Source, Span};
 use crate::syntax::tree::{Tree, TreeError};
@@ -25,6 +26,8 @@ pub struct FileAnalysis {
     pub crashes: Vec<(&'static str, String)>,
     /// What the module amounts to; `None` when CPython rejects it.
     pub shape: Option<ModuleShape>,
+    /// What the module imports and what it offers; `None` when CPython rejects it.
+    pub module: Option<ModuleFacts>,
     /// Why the file could not be judged at all, if it could not.
     pub failure: Option<String>,
 }
@@ -54,6 +57,8 @@ impl FileAnalysis {
             blank: tree.len() <= 1,
             directives: directives(&source, &tree),
             shape: context.accepted.then(|| ModuleShape::of(&context)),
+            module: (context.accepted && tree.first_error().is_none())
+                .then(|| ModuleFacts::of(&context)),
             ..Self::default()
         };
         let mut findings = Vec::new();

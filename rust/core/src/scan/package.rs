@@ -11,7 +11,7 @@ use super::facts::{
     FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome, PackageFacts,
 };
 use super::file::FileAnalysis;
-use crate::rules::{Rule, structure};
+use crate::rules::{Rule, complete, structure};
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,8 @@ pub struct PackageContext<'a> {
     pub protocol: &'a FileProtocol,
     /// Whether files that are absent here may exist elsewhere.
     pub partial: bool,
+    /// Whether `uv run` installs the package itself, whose modules are then found from anywhere.
+    pub installs: bool,
     paths: Vec<&'a str>,
     states: HashMap<&'a str, FileState>,
     analyses: HashMap<&'a str, Arc<FileAnalysis>>,
@@ -207,6 +209,18 @@ impl PackageFinding {
     }
 }
 
+/// Whether a file is a `pyproject.toml` that makes a package of the folder, or may be one.
+fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
+    if file.path != "pyproject.toml" {
+        return false;
+    }
+    let Some(data) = &file.data else {
+        return true;
+    };
+    let says = |mark: &str| memchr::memmem::find(data.as_ref(), mark.as_bytes()).is_some();
+    file.state == FileState::Withheld || says("[build-system]") || says("package = true")
+}
+
 /// Scans one package.
 pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -> PackageFacts {
     let mut facts = PackageFacts {
@@ -219,6 +233,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
     let mut context = PackageContext {
         protocol: &input.protocol,
         partial: input.partial,
+        installs: input.files.iter().any(installs),
         paths: Vec::with_capacity(input.files.len()),
         states: HashMap::with_capacity(input.files.len()),
         analyses: HashMap::new(),
@@ -279,6 +294,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
     structure::unexpected_files(&context, &mut found);
     structure::unreadable_files(&context, &mut found);
     structure::gutted_modules(&context, &mut found);
+    complete::unresolved_imports(&context, &mut found, &mut facts.unknowns);
     facts.findings.extend(found.into_iter().map(|f| f.fact));
     facts.findings.sort_by(|a, b| {
         let key = |f: &FactFinding| (f.path.clone(), f.line, f.column, f.rule.clone());

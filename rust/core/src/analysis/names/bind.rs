@@ -52,6 +52,8 @@ pub(super) struct Variable {
     pub foreign: bool,
     /// First place that binds it, [`NONE`] while it is only declared.
     pub bound: u32,
+    /// Whether a second place binds it.
+    pub rebound: bool,
     /// A place that takes the binding away again, or [`NONE`].
     pub unbound: u32,
     /// Imported under `if TYPE_CHECKING:`, or [`NONE`].
@@ -174,8 +176,10 @@ pub(super) struct Binder<'a, 't> {
     pub events: Vec<Event>,
     pub units: Vec<Unit>,
     pub imports: Vec<ImportSite>,
-    /// Names may appear that no statement binds: star imports, `exec`, writes to `globals()`.
+    /// Names may appear that no statement binds: `exec`, writes to `globals()`.
     pub open: bool,
+    /// There is a star import.
+    pub star: bool,
     stack: Vec<Work>,
     deferred: VecDeque<Deferred>,
     scope: u32,
@@ -207,6 +211,7 @@ impl<'a, 't> Binder<'a, 't> {
             units: Vec::new(),
             imports: Vec::new(),
             open: false,
+            star: false,
             stack: Vec::new(),
             deferred: VecDeque::new(),
             scope: MODULE,
@@ -351,6 +356,7 @@ impl<'a, 't> Binder<'a, 't> {
                 slot,
                 foreign: false,
                 bound: NONE,
+                rebound: false,
                 unbound: NONE,
                 typing: NONE,
             });
@@ -368,6 +374,8 @@ impl<'a, 't> Binder<'a, 't> {
         variable.foreign |= variable.unit != self.unit;
         if variable.bound == NONE {
             variable.bound = node;
+        } else {
+            variable.rebound = true;
         }
         self.emit(Op::Bind, id, node);
     }
@@ -581,7 +589,10 @@ impl<'a, 't> Binder<'a, 't> {
             Kind::GlobalStatement => self.global(node),
             Kind::NonlocalStatement => self.nonlocal(node),
             Kind::TypeAliasStatement => {
-                if let Some(name) = self.child(node, Field::Left).and_then(|t| self.first_name(t)) {
+                if let Some(name) = self
+                    .child(node, Field::Left)
+                    .and_then(|t| self.first_name(t))
+                {
                     self.push(Work::BindName(name));
                 }
                 self.push(Work::Defer(node));
@@ -826,12 +837,19 @@ impl<'a, 't> Binder<'a, 't> {
     fn try_statement(&mut self, node: u32) {
         let clauses = self.children(node);
         let handles = |names: &[&str], bare: bool| {
-            (clauses.iter().filter(|&&c| self.kind(c) == Kind::ExceptClause))
-                .any(|&c| self.handles(c, names, bare))
+            (clauses
+                .iter()
+                .filter(|&&c| self.kind(c) == Kind::ExceptClause))
+            .any(|&c| self.handles(c, names, bare))
         };
         // A bare `except` swallows a misspelt name by accident, one that says `NameError` on purpose.
         let name_guard = handles(&["NameError", "UnboundLocalError"], false);
-        let broad = &["ImportError", "ModuleNotFoundError", "Exception", "BaseException"];
+        let broad = &[
+            "ImportError",
+            "ModuleNotFoundError",
+            "Exception",
+            "BaseException",
+        ];
         let import_guard = handles(broad, true);
         self.push(Work::Emit(Op::Try, node));
         if import_guard {
@@ -1051,7 +1069,7 @@ impl<'a, 't> Binder<'a, 't> {
         for name in self.children(node) {
             let bound = match (self.kind(name), self.tree.field(NodeId(name))) {
                 (Kind::WildcardImport, _) => {
-                    self.open = true;
+                    self.star = true;
                     None
                 }
                 (Kind::AliasedImport, Field::Name) => self.child(name, Field::Alias),

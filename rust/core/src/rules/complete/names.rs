@@ -93,7 +93,10 @@ const USUAL_IMPORTS: &[(&str, &str)] = &[
     ("AdamW", "from torch.optim import AdamW"),
     ("Any", "from typing import Any"),
     ("AutoModel", "from transformers import AutoModel"),
-    ("AutoModelForCausalLM", "from transformers import AutoModelForCausalLM"),
+    (
+        "AutoModelForCausalLM",
+        "from transformers import AutoModelForCausalLM",
+    ),
     (
         "AutoModelForSequenceClassification",
         "from transformers import AutoModelForSequenceClassification",
@@ -121,7 +124,10 @@ const USUAL_IMPORTS: &[(&str, &str)] = &[
     ("argparse", "import argparse"),
     ("asdict", "from dataclasses import asdict"),
     ("collections", "import collections"),
-    ("confusion_matrix", "from sklearn.metrics import confusion_matrix"),
+    (
+        "confusion_matrix",
+        "from sklearn.metrics import confusion_matrix",
+    ),
     ("contextlib", "import contextlib"),
     ("copy", "import copy"),
     ("csv", "import csv"),
@@ -133,7 +139,10 @@ const USUAL_IMPORTS: &[(&str, &str)] = &[
     ("field", "from dataclasses import field"),
     ("functools", "import functools"),
     ("gc", "import gc"),
-    ("get_original_cwd", "from hydra.utils import get_original_cwd"),
+    (
+        "get_original_cwd",
+        "from hydra.utils import get_original_cwd",
+    ),
     ("glob", "import glob"),
     ("hydra", "import hydra"),
     ("itertools", "import itertools"),
@@ -168,7 +177,10 @@ const USUAL_IMPORTS: &[(&str, &str)] = &[
     ("torch", "import torch"),
     ("torchvision", "import torchvision"),
     ("tqdm", "from tqdm import tqdm"),
-    ("train_test_split", "from sklearn.model_selection import train_test_split"),
+    (
+        "train_test_split",
+        "from sklearn.model_selection import train_test_split",
+    ),
     ("transformers", "import transformers"),
     ("transforms", "from torchvision import transforms"),
     ("uuid", "import uuid"),
@@ -191,16 +203,16 @@ pub(super) fn undefined_name(context: &FileContext<'_>, findings: &mut Findings)
         let line = |node| line(context, node);
         let (message, help) = match missing.why {
             Missing::Before(at) => (
-                format!("`{name}` is read here before line {} defines it", line(at)),
-                format!("Move the definition of `{name}` above this line"),
+                format!("`{name}` is read here before line {} defines it.", line(at)),
+                format!("Move the definition of `{name}` above this line."),
             ),
             Missing::TakenAway(at) | Missing::OtherPath(at) => taken_away(name, line(at)),
             Missing::TypingOnly(at) => (
                 format!(
-                    "`{name}` is read here at run time, but line {} defines it under `if TYPE_CHECKING:` only",
+                    "`{name}` is read here at run time, but line {} defines it under `if TYPE_CHECKING:` only.",
                     line(at)
                 ),
-                format!("Move the import of `{name}` out of the `if TYPE_CHECKING:` block"),
+                format!("Move the import of `{name}` out of the `if TYPE_CHECKING:` block."),
             ),
             Missing::Nowhere => nowhere(missing),
         };
@@ -212,22 +224,27 @@ fn nowhere(missing: &MissingName<'_>) -> (String, String) {
     let name = missing.name;
     let message = format!("`{name}` is read here and no scope defines it");
     match (usual_import(name), missing.similar) {
-        (Some(import), _) => (message, format!("Add `{import}` at the top of the file")),
+        (Some(import), _) => (
+            format!("{message}."),
+            format!("Add `{import}` at the top of the file."),
+        ),
         (None, Some(similar)) => (
             format!("{message}; did you mean `{similar}`?"),
-            format!("Write `{similar}`, or define `{name}` before this line"),
+            format!("Write `{similar}`, or define `{name}` before this line."),
         ),
         (None, None) => (
-            message,
-            format!("Define or import `{name}` before this line, or remove the read"),
+            format!("{message}."),
+            format!("Define or import `{name}` before this line, or remove the read."),
         ),
     }
 }
 
 fn taken_away(name: &str, line: u32) -> (String, String) {
     (
-        format!("`{name}` is read here after line {line} took it away (`del`, or the end of `except … as`)"),
-        format!("Keep the value under another name before line {line}, and read that"),
+        format!(
+            "`{name}` is read here after line {line} took it away (`del`, or the end of `except … as`)."
+        ),
+        format!("Keep the value under another name before line {line}, and read that."),
     )
 }
 
@@ -237,33 +254,36 @@ pub(super) fn unbound_local(context: &FileContext<'_>, findings: &mut Findings) 
         let line = |node| line(context, node);
         let rename = || {
             format!(
-                "Give the local another name: binding `{name}` anywhere in the function hides the module's `{name}` in all of it"
+                "Give the local another name: binding `{name}` anywhere in the function hides the module's `{name}` in all of it."
             )
         };
         let (message, help) = match missing.why {
             Missing::Before(at) => (
-                format!("local `{name}` is read here before line {} binds it", line(at)),
-                if missing.hides_module_name {
-                    rename()
-                } else {
-                    format!("Give `{name}` a value before this line")
-                },
-            ),
-            Missing::TakenAway(at) => taken_away(name, line(at)),
-            Missing::OtherPath(at) => (
                 format!(
-                    "local `{name}` is read here, where no path has bound it: line {} binds it on another one",
+                    "Local `{name}` is read here before line {} binds it.",
                     line(at)
                 ),
                 if missing.hides_module_name {
                     rename()
                 } else {
-                    format!("Give `{name}` a value on this path too")
+                    format!("Give `{name}` a value before this line.")
+                },
+            ),
+            Missing::TakenAway(at) => taken_away(name, line(at)),
+            Missing::OtherPath(at) => (
+                format!(
+                    "Local `{name}` is read here, where no path has bound it: line {} binds it on another one.",
+                    line(at)
+                ),
+                if missing.hides_module_name {
+                    rename()
+                } else {
+                    format!("Give `{name}` a value on this path too.")
                 },
             ),
             Missing::Nowhere | Missing::TypingOnly(_) => (
-                format!("local `{name}` is read here and only declared, never given a value"),
-                format!("Give `{name}` a value before this line"),
+                format!("Local `{name}` is read here and only declared, never given a value."),
+                format!("Give `{name}` a value before this line."),
             ),
         };
         push(context, findings, &UNBOUND_LOCAL, missing, message, help);
@@ -292,7 +312,7 @@ fn push(
         message,
         help,
         related: (others.iter().take(RELATED))
-            .map(|node| (span(node), format!("`{}` is read here too", missing.name)))
+            .map(|node| (span(node), format!("`{}` is read here too.", missing.name)))
             .collect(),
     });
 }
