@@ -3,3 +3,4 @@
 pub mod kinds;
 mod strings;
 pub mod tree;
+pub mod verdict;
