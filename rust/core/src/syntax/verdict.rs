@@ -167,11 +167,7 @@ impl Layer {
 }
 
 fn judge(source: &str, version: PythonVersion) -> Result<(), Refusal> {
-    let scan = if version < PythonVersion::PY312 {
-        scan::scan(source)
-    } else {
-        scan::scan_tokens(source)
-    };
+    let scan = scan::scan(source, version >= PythonVersion::PY312);
     if let Some(problem) = scan.error {
         return Err(problem.into());
     }
@@ -215,7 +211,7 @@ fn parse_layer(
     let parsed_text = mask(text, tokens);
     let options = ParseOptions::from(Mode::Module).with_target_version(version);
     let parsed = parse_unchecked(&parsed_text, options);
-    if let Some(problem) = first_error(&parsed, text, version) {
+    if let Some(problem) = first_error(&parsed, version) {
         return Err(layer.place(problem).into());
     }
     let Mod::Module(module) = parsed.into_syntax() else {
@@ -237,7 +233,7 @@ fn parse_layer(
         layer.fstrings.push((start, first..fields.len()));
     }
     if !fields.is_empty() {
-        let scan = scan::scan(&inner);
+        let scan = scan::scan(&inner, false);
         let place = Layer {
             origins: inner_origins.clone(),
             ..Layer::default()
@@ -285,7 +281,7 @@ fn mask<'a>(text: &'a str, tokens: &[scan::FStringToken]) -> Cow<'a, str> {
     Cow::Owned(masked)
 }
 
-fn first_error(parsed: &Parsed<Mod>, _text: &str, version: PythonVersion) -> Option<SyntaxProblem> {
+fn first_error(parsed: &Parsed<Mod>, version: PythonVersion) -> Option<SyntaxProblem> {
     let errors = parsed
         .errors()
         .iter()

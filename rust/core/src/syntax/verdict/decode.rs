@@ -54,11 +54,13 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
             None => return Err(DecodeError::Unknown { encoding: name }),
         },
     };
-    if bom && encoding != Encoding::Utf8 {
+    // With a mark the name must be UTF-8 as CPython spells it; `utf8` is another name to it.
+    let normal = declared.as_deref().map(|name| name.to_ascii_lowercase().replace('_', "-"));
+    if bom && normal.is_some_and(|name| name != "utf-8" && !name.starts_with("utf-8-")) {
         return Err(DecodeError::Invalid {
             offset: 0,
             message: format!(
-                "encoding problem: {} with a UTF-8 byte order mark",
+                "encoding problem: {} with BOM",
                 declared.unwrap_or_default()
             ),
         });
@@ -66,22 +68,24 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
     let text = match encoding {
         Encoding::Utf8 => match std::str::from_utf8(body) {
             Ok(text) => Cow::Borrowed(text),
-            Err(error) => {
-                let offset = error.valid_up_to();
-                return Err(DecodeError::Invalid {
-                    offset: skipped + offset,
-                    message: match declared {
-                        None => format!(
-                            "Non-UTF-8 code starting with '\\x{:02x}', but no encoding declared",
-                            body[offset]
-                        ),
-                        Some(_) => format!(
-                            "(unicode error) 'utf-8' codec can't decode byte 0x{:02x}",
-                            body[offset]
-                        ),
-                    },
-                });
-            }
+            Err(_) => match repaired(body) {
+                Ok(text) => Cow::Owned(text),
+                Err(offset) => {
+                    let byte = body[offset];
+                    return Err(DecodeError::Invalid {
+                        offset: skipped + offset,
+                        message: match declared {
+                            None => format!(
+                                "Non-UTF-8 code starting with '\\x{byte:02x}', but no encoding \
+                                 declared"
+                            ),
+                            Some(_) => format!(
+                                "(unicode error) 'utf-8' codec can't decode byte 0x{byte:02x}"
+                            ),
+                        },
+                    });
+                }
+            },
         },
         Encoding::Ascii => match body.iter().position(|byte| !byte.is_ascii()) {
             Some(offset) => {
@@ -98,6 +102,33 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
         Encoding::Latin1 => Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()),
     };
     Ok(Decoded { text, bom })
+}
+
+/// The text with `?` for every byte that is not UTF-8, when all of these are in comments.
+///
+/// An imported module is compiled from its bytes in memory, where CPython decodes names and
+/// strings but never comments. (A script given by path is decoded whole and refused.)
+///
+/// # Errors
+///
+/// The offset of the first undecodable byte outside a comment.
+fn repaired(body: &[u8]) -> Result<String, usize> {
+    let mut text = String::with_capacity(body.len());
+    let mut bad = Vec::new();
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        bad.extend(text.len()..text.len() + chunk.invalid().len());
+        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
+    }
+    let comments = super::scan::scan(&text, false).comments;
+    let outside = bad.iter().find(|offset| {
+        let next = comments.partition_point(|comment| comment.end <= **offset);
+        comments.get(next).is_none_or(|comment| !comment.contains(offset))
+    });
+    match outside {
+        Some(offset) => Err(*offset),
+        None => Ok(text),
+    }
 }
 
 /// The encoding named by a comment in the first two lines; the second counts only when the first

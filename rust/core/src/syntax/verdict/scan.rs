@@ -3,10 +3,8 @@
 //! Follows `Parser/tokenizer.c` of CPython 3.11. Besides the errors it yields what the parser
 //! cannot be asked for: an upper bound of the tree's depth, so that hostile nesting is refused
 //! before a recursive tree exists, and the extent of every f-string as versions before 3.12 read
-//! it (a string literal like any other, ending at its own quote).
-
-use ruff_python_ast::token::TokenKind;
-use ruff_python_parser::Mode;
+//! it (a string literal like any other, ending at its own quote). From 3.12 on f-strings nest, and
+//! the scan goes in and out of their replacement fields.
 
 use super::SyntaxProblem;
 
@@ -14,6 +12,9 @@ use super::SyntaxProblem;
 const MAX_BRACKETS: usize = 200;
 /// `MAXINDENT` of CPython's tokenizer: indentation levels, the outermost included.
 const MAX_INDENTATION: usize = 100;
+/// `MAX_EXPR_NESTING` of CPython's tokenizer: replacement fields inside one another's format
+/// specifications.
+const MAX_FIELDS: usize = 3;
 /// `sys.int_info.default_max_str_digits`: decimal integer literals longer than this are refused.
 const MAX_INTEGER_DIGITS: usize = 4300;
 
@@ -39,8 +40,10 @@ pub(super) struct Scan {
     pub error: Option<SyntaxProblem>,
     /// No tree of this source nests expressions deeper than this.
     pub depth: usize,
-    /// The f-strings, in order.
+    /// The f-strings, in order; none for versions in which they nest.
     pub fstrings: Vec<FStringToken>,
+    /// The comments, in order, up to the first error.
+    pub comments: Vec<std::ops::Range<usize>>,
 }
 
 /// Operators and prefixes seen since the last separator in one bracket, by how strongly the next
@@ -66,6 +69,19 @@ struct Bracket {
     byte: u8,
     offset: usize,
     outer: Chain,
+    /// Whether it is the brace of a replacement field in a nesting f-string.
+    field: bool,
+}
+
+/// A nesting f-string whose end has not been reached.
+#[derive(Debug, Clone, Copy)]
+struct OpenString {
+    start: usize,
+    quote: u8,
+    triple: bool,
+    raw: bool,
+    /// Brackets open around it; more are its own fields.
+    base: usize,
 }
 
 struct Scanner<'a> {
@@ -78,10 +94,14 @@ struct Scanner<'a> {
     depth: usize,
     indents: Vec<(usize, usize)>,
     fstrings: Vec<FStringToken>,
+    /// Whether f-strings nest, as they do from 3.12 on.
+    nesting: bool,
+    strings: Vec<OpenString>,
+    comments: Vec<std::ops::Range<usize>>,
 }
 
 /// Reads `source` once. Every byte belongs to a token, to white space or to the reported error.
-pub(super) fn scan(source: &str) -> Scan {
+pub(super) fn scan(source: &str, nesting: bool) -> Scan {
     let mut scanner = Scanner {
         bytes: source.as_bytes(),
         position: 0,
@@ -91,13 +111,12 @@ pub(super) fn scan(source: &str) -> Scan {
         depth: 0,
         indents: vec![(0, 0)],
         fstrings: Vec::new(),
+        nesting,
+        strings: Vec::new(),
+        comments: Vec::new(),
     };
     let error = scanner.run().err();
-    Scan {
-        error,
-        depth: scanner.depth,
-        fstrings: scanner.fstrings,
-    }
+    Scan { error, depth: scanner.depth, fstrings: scanner.fstrings, comments: scanner.comments }
 }
 
 fn is_identifier_byte(byte: u8) -> bool {
@@ -165,6 +184,15 @@ impl Scanner<'_> {
                 }
                 b'\\' => self.continuation()?,
                 b'=' | b'<' | b'>' | b'!' => self.comparison(),
+                b':' => {
+                    self.position += 1;
+                    if let (Some(string), Some(Bracket { field: true, .. })) =
+                        (self.strings.last().copied(), self.brackets.last().copied())
+                    {
+                        // The format specification, which is literal text again.
+                        self.literal(string)?;
+                    }
+                }
                 b'+' | b'-' | b'*' | b'/' | b'%' | b'@' | b'|' | b'&' | b'^' | b'~' | b'.' => {
                     self.deepen();
                     self.position += 1;
@@ -196,8 +224,10 @@ impl Scanner<'_> {
 
     fn skip_comment(&mut self) {
         if self.peek(0) == Some(b'#') {
-            let rest = &self.bytes[self.position..];
+            let start = self.position;
+            let rest = &self.bytes[start..];
             self.position += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            self.comments.push(start..self.position);
         }
     }
 
@@ -312,6 +342,10 @@ impl Scanner<'_> {
             letters[..word.len()].copy_from_slice(word);
             letters.make_ascii_lowercase();
             match letters {
+                [b't', 0] if self.nesting => return self.string(start, true, false),
+                [b't', b'r'] | [b'r', b't'] if self.nesting => {
+                    return self.string(start, true, true);
+                }
                 [b'f', 0] => return self.string(start, true, false),
                 [b'f', b'r'] | [b'r', b'f'] => return self.string(start, true, true),
                 [b'r' | b'b' | b'u', 0] | [b'b', b'r'] | [b'r', b'b'] => {
@@ -373,6 +407,12 @@ impl Scanner<'_> {
         let width = if triple { 3 } else { 1 };
         let content_start = self.position + width;
         self.position = content_start;
+        if is_f && self.nesting {
+            let base = self.brackets.len();
+            let string = OpenString { start, quote, triple, raw, base };
+            self.strings.push(string);
+            return self.literal(string);
+        }
         loop {
             let rest = &self.bytes[self.position..];
             let found = if triple {
@@ -416,6 +456,65 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    /// Reads literal text of a nesting f-string up to its end or the next replacement field.
+    fn literal(&mut self, string: OpenString) -> Result<(), SyntaxProblem> {
+        while let Some(byte) = self.peek(0) {
+            let in_specification = self.brackets.len() > string.base;
+            let next = self.peek(1);
+            match byte {
+                b'\\' => {
+                    self.position += 1;
+                    if !string.raw && next == Some(b'N') && self.peek(1) == Some(b'{') {
+                        let rest = &self.bytes[self.position..];
+                        self.position += memchr::memchr(b'}', rest).map_or(1, |ahead| ahead + 1);
+                    } else if !matches!(next, Some(b'{' | b'}')) && !self.eat_newline() {
+                        self.position += 1;
+                    }
+                }
+                b'\n' | b'\r' if !string.triple => {
+                    return Err(self.unterminated(string.start, false));
+                }
+                b'{' if next == Some(b'{') && !in_specification => self.position += 2,
+                b'{' => {
+                    if self.brackets.len() - string.base >= MAX_FIELDS {
+                        return Err(self.problem(
+                            self.position,
+                            self.position + 1,
+                            "f-string: expressions nested too deeply",
+                        ));
+                    }
+                    self.open(b'{')?;
+                    if let Some(bracket) = self.brackets.last_mut() {
+                        bracket.field = true;
+                    }
+                    return Ok(());
+                }
+                b'}' if in_specification => {
+                    self.end_bracket();
+                    self.position += 1;
+                }
+                byte if byte == string.quote
+                    && (!string.triple || (next == Some(byte) && self.peek(2) == Some(byte))) =>
+                {
+                    self.position += if string.triple { 3 } else { 1 };
+                    self.strings.pop();
+                    return Ok(());
+                }
+                _ => self.position += 1,
+            }
+        }
+        self.position = self.bytes.len();
+        Err(self.unterminated(string.start, string.triple))
+    }
+
+    /// Leaves the innermost bracket.
+    fn end_bracket(&mut self) -> Option<Bracket> {
+        let open = self.brackets.pop()?;
+        self.chain = open.outer;
+        self.outer_depth -= open.outer.total();
+        Some(open)
+    }
+
     fn unterminated(&self, start: usize, triple: bool) -> SyntaxProblem {
         let kind = if triple {
             "triple-quoted string"
@@ -451,6 +550,7 @@ impl Scanner<'_> {
             byte,
             offset,
             outer: self.chain,
+            field: false,
         });
         self.outer_depth += self.chain.total();
         self.chain = Chain::default();
@@ -461,7 +561,7 @@ impl Scanner<'_> {
     fn close(&mut self, byte: u8) -> Result<(), SyntaxProblem> {
         let offset = self.position;
         let closing = char::from(byte);
-        let Some(open) = self.brackets.pop() else {
+        let Some(open) = self.end_bracket() else {
             return Err(self.problem(offset, offset + 1, format!("unmatched '{closing}'")));
         };
         if !matches!(
@@ -484,97 +584,10 @@ impl Scanner<'_> {
                 ),
             ));
         }
-        self.chain = open.outer;
-        self.outer_depth -= open.outer.total();
         self.position += 1;
-        Ok(())
-    }
-}
-
-/// The same limits for versions whose f-strings nest, read from the parser's own tokens; what
-/// else the tokenizer refuses is left to the parser.
-pub(super) fn scan_tokens(source: &str) -> Scan {
-    let mut lexer = ruff_python_parser::lexer::lex(source, Mode::Module);
-    let mut brackets: Vec<Chain> = Vec::new();
-    let (mut chain, mut outer_depth, mut depth, mut indentation) = (Chain::default(), 0, 0, 0);
-    loop {
-        let error = |message: &str| Scan {
-            error: Some(SyntaxProblem {
-                start: deepest_bracket(source),
-                end: deepest_bracket(source) + 1,
-                message: message.to_owned(),
-            }),
-            ..Scan::default()
-        };
-        match lexer.next_token() {
-            TokenKind::EndOfFile => break,
-            TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => {
-                if brackets.len() >= MAX_BRACKETS {
-                    return error("too many nested parentheses");
-                }
-                chain.strong += 1;
-                brackets.push(chain);
-                outer_depth += chain.total();
-                chain = Chain::default();
-            }
-            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => {
-                chain = brackets.pop().unwrap_or_default();
-                outer_depth -= chain.total();
-            }
-            TokenKind::Indent => {
-                indentation += 1;
-                if indentation >= MAX_INDENTATION {
-                    return error("too many levels of indentation");
-                }
-            }
-            TokenKind::Dedent => indentation -= 1,
-            TokenKind::Newline | TokenKind::Comma | TokenKind::Semi => chain = Chain::default(),
-            TokenKind::Lambda | TokenKind::Else => {
-                chain = Chain {
-                    weak: chain.weak + 1,
-                    ..Chain::default()
-                };
-            }
-            TokenKind::Not => {
-                chain = Chain {
-                    middle: chain.middle + 1,
-                    strong: 0,
-                    ..chain
-                }
-            }
-            TokenKind::And | TokenKind::Or | TokenKind::If => {
-                chain = Chain {
-                    weak: chain.weak,
-                    ..Chain::default()
-                };
-            }
-            TokenKind::In | TokenKind::Is => chain.strong = 0,
-            TokenKind::Await | TokenKind::Yield | TokenKind::From => chain.strong += 1,
-            kind if kind.is_operator() => chain.strong += 1,
-            _ => {}
-        }
-        depth = depth.max(outer_depth + chain.total());
-    }
-    Scan {
-        error: None,
-        depth,
-        fstrings: Vec::new(),
-    }
-}
-
-/// Where the brackets of `source` nest deepest when every bracket counts, those in strings too:
-/// the tokens carry no position, and the text is refused for its nesting.
-fn deepest_bracket(source: &str) -> usize {
-    let (mut depth, mut deepest, mut offset) = (0i64, 0, 0);
-    for (index, byte) in source.bytes().enumerate() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth -= 1,
-            _ => {}
-        }
-        if depth > deepest {
-            (deepest, offset) = (depth, index);
+        match self.strings.last().copied() {
+            Some(string) if open.field => self.literal(string),
+            _ => Ok(()),
         }
     }
-    offset
 }
