@@ -65,7 +65,7 @@ class CoreUnknown(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Directive(msgspec.Struct, frozen=True, array_like=True):
-    """A comment that starts with ``explint:``; ``own_line`` when nothing precedes it."""
+    """A comment that names explint; ``own_line`` when nothing precedes it."""
 
     line: int
     column: int

@@ -2,6 +2,7 @@
 //! GIL, Ctrl-C, panics and errors.
 
 mod scanner;
+mod syntax;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -19,6 +20,8 @@ mod _core {
     use super::rules;
     #[pymodule_export]
     use super::scanner::Scanner;
+    #[pymodule_export]
+    use super::syntax::syntax_verdict;
     #[pymodule_export]
     const FACTS_VERSION: u32 = explint_core::scan::FACTS_VERSION;
 }

@@ -5,14 +5,24 @@ mod imports;
 mod markers;
 mod names;
 mod placeholder;
+mod syntax;
 mod truncated;
 
 pub(crate) use imports::unresolved_imports;
 
-use super::{FileRule, Rule};
+use super::{FileRule, Finding, Findings, Rule};
+
+/// Leaves the syntax error out where the file is truncated: the missing rest is the one root cause.
+pub(crate) fn keep_root_causes(findings: &mut Findings) {
+    let truncated = |f: &Finding| std::ptr::eq(f.rule, &raw const truncated::TRUNCATED_CODE);
+    if findings.iter().any(truncated) {
+        findings.retain(|f| !std::ptr::eq(f.rule, &raw const syntax::SYNTAX_ERROR));
+    }
+}
 
 /// The family's rows.
 pub(super) static ROWS: &[&Rule] = &[
+    &syntax::SYNTAX_ERROR,
     &markers::TODO_MARKER,
     &placeholder::PLACEHOLDER_BODY,
     &markers::OMISSION_NOTE,
@@ -26,6 +36,11 @@ pub(super) static ROWS: &[&Rule] = &[
 
 /// The family's rules over one file.
 pub(super) static FILE_RULES: &[FileRule] = &[
+    FileRule {
+        rule: &syntax::SYNTAX_ERROR,
+        tolerates_errors: true,
+        check: syntax::syntax_error,
+    },
     FileRule {
         rule: &markers::TODO_MARKER,
         tolerates_errors: true,

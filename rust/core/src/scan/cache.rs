@@ -58,10 +58,7 @@ impl Scanner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .slot(key);
-        Arc::clone(slot.get_or_init(|| {
-            let text = String::from_utf8_lossy(data);
-            Arc::new(FileAnalysis::of(&text))
-        }))
+        Arc::clone(slot.get_or_init(|| Arc::new(FileAnalysis::of(data, python_minor))))
     }
 
     /// Everything the core says of one package.

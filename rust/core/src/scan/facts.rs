@@ -44,11 +44,11 @@ pub struct FileFacts {
     pub reason: String,
     /// Lines of the decoded text.
     pub lines: u32,
-    /// Comments that speak to explint.
+    /// Comments that name explint.
     pub directives: Vec<Directive>,
 }
 
-/// A comment that starts with `explint:`.
+/// A comment that names explint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {
     /// 1-based line.

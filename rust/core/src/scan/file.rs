@@ -7,9 +7,11 @@ use crate::analysis::FileContext;
 use crate::analysis::modules::ModuleFacts;
 use crate::analysis::names::Names;
 use crate::analysis::shape::ModuleShape;
+use crate::rules::complete::keep_root_causes;
 use crate::rules::{Finding, file_rules};
 use crate::source::{Source, Span};
 use crate::syntax::tree::{Tree, TreeError};
+use crate::syntax::verdict::{DecodeError, PythonVersion, Verdict, decode, verdict};
 
 /// What one content yields, wherever it stands.
 #[derive(Debug, Default)]
@@ -28,28 +30,52 @@ pub struct FileAnalysis {
     pub shape: Option<ModuleShape>,
     /// What the module imports and what it offers; `None` when CPython rejects it.
     pub module: Option<ModuleFacts>,
+    /// Why rules that need the whole tree had to leave the file aside, if they had to for a reason
+    /// other than a syntax error.
+    pub undecided: Option<&'static str>,
     /// Why the file could not be judged at all, if it could not.
     pub failure: Option<String>,
 }
 
 impl FileAnalysis {
-    /// Analyses a decoded Python file.
-    pub fn of(text: &str) -> Self {
+    /// Analyses a Python file for Python 3.`python_minor`.
+    pub fn of(data: &[u8], python_minor: u8) -> Self {
+        match decode(data) {
+            Ok(decoded) if decoded.text.contains('\0') => Self::failed("it holds NUL bytes".into()),
+            Ok(decoded) => Self::of_text(&decoded.text, python_minor),
+            Err(DecodeError::Invalid { message, .. }) => Self::failed(message),
+            Err(DecodeError::Unknown { encoding }) => {
+                Self::failed(format!("its declared encoding {encoding} is not supported"))
+            }
+        }
+    }
+
+    fn failed(reason: String) -> Self {
+        Self {
+            failure: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    fn of_text(text: &str, python_minor: u8) -> Self {
         let source = Source::new(text);
         let tree = match Tree::parse(text) {
             Ok(tree) => tree,
             Err(TreeError::TooComplex) => {
-                return Self {
-                    lines: source.line_count(),
-                    failure: Some("too deeply or oddly nested to parse in bounded time".to_owned()),
-                    ..Self::default()
-                };
+                return Self::failed("it is too oddly nested to parse in bounded time".into());
             }
         };
+        let version = PythonVersion {
+            major: 3,
+            minor: python_minor,
+        };
+        let verdict = verdict(text, version);
+        let accepted = verdict == Verdict::Accepted;
         let context = FileContext {
             source: &source,
             tree: &tree,
-            accepted: tree.first_error().is_none(),
+            verdict: &verdict,
+            accepted: accepted && tree.first_error().is_none(),
             names: Names::of(&tree),
         };
         let mut this = Self {
@@ -57,8 +83,14 @@ impl FileAnalysis {
             blank: tree.len() <= 1,
             directives: directives(&source, &tree),
             shape: context.accepted.then(|| ModuleShape::of(&context)),
-            module: (context.accepted && tree.first_error().is_none())
-                .then(|| ModuleFacts::of(&context)),
+            module: context.accepted.then(|| ModuleFacts::of(&context)),
+            undecided: match &verdict {
+                Verdict::Undecided(reason) => Some(reason),
+                _ if accepted && !context.accepted => {
+                    Some("its syntax is sound but not known to explint's tree parser")
+                }
+                _ => None,
+            },
             ..Self::default()
         };
         let mut findings = Vec::new();
@@ -75,6 +107,7 @@ impl FileAnalysis {
                     .push((rule.rule.name, panic_text(panic.as_ref())));
             }
         }
+        keep_root_causes(&mut findings);
         this.findings = findings.iter().map(|f| to_fact(&source, f)).collect();
         this
     }
@@ -114,10 +147,11 @@ fn to_fact(source: &Source<'_>, finding: &Finding) -> FactFinding {
 }
 
 fn directives(source: &Source<'_>, tree: &Tree<'_>) -> Vec<Directive> {
+    // Python decides what a comment means; another tool's comment may stand before ours.
     let speaks_to_us = |&span: &Span| {
         let text = source.slice(span).trim_start_matches('#').trim();
-        text.get(..7)
-            .is_some_and(|head| head.eq_ignore_ascii_case("explint"))
+        text.to_ascii_lowercase()
+            .contains("explint")
             .then_some((span, text))
     };
     tree.comments()

@@ -221,6 +221,17 @@ fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
     file.state == FileState::Withheld || says("[build-system]") || says("package = true")
 }
 
+/// Why bytes are no UTF-8 text, if they are not.
+fn not_text(data: &[u8]) -> Option<&'static str> {
+    if std::str::from_utf8(data).is_err() {
+        Some("it is not UTF-8")
+    } else if memchr::memchr(0, data).is_some() {
+        Some("it holds NUL bytes")
+    } else {
+        None
+    }
+}
+
 /// Scans one package.
 pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -> PackageFacts {
     let mut facts = PackageFacts {
@@ -276,7 +287,17 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
                 (analysis.crashes.iter())
                     .map(|(rule, what)| ((*rule).to_owned(), file.path.clone(), what.clone())),
             );
+            if let Some(reason) = analysis.undecided {
+                facts.unknowns.push(FactUnknown {
+                    rule: "complete/undefined-name".to_owned(),
+                    path: file.path.clone(),
+                    reason: reason.to_owned(),
+                    decided_by: "a trial run".to_owned(),
+                });
+            }
             context.analyses.insert(&file.path, analysis);
+        } else if let Some(reason) = file.data.as_ref().and_then(|d| not_text(d.as_ref())) {
+            (entry.outcome, entry.reason) = (Outcome::Failed, reason.to_owned());
         }
         match entry.outcome {
             Outcome::Failed => context.failures.push((&file.path, entry.reason.clone())),

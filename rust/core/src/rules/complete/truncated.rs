@@ -463,16 +463,21 @@ fn open_try(text: &str, lines: &[Logical]) -> Option<Logical> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::names::Names;
     use crate::source::Source;
     use crate::syntax::tree::Tree;
+    use crate::syntax::verdict::Verdict;
 
     fn found(text: &str, accepted: bool) -> Vec<String> {
         let source = Source::new(text);
         let tree = Tree::parse(text).expect("parses");
+        let verdict = Verdict::Undecided("not asked");
         let file = FileContext {
             source: &source,
             tree: &tree,
+            verdict: &verdict,
             accepted,
+            names: Names::of(&tree),
         };
         let mut findings = Vec::new();
         truncated_code(&file, &mut findings);

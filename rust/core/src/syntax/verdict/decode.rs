@@ -55,7 +55,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<'_>, DecodeError> {
         },
     };
     // With a mark the name must be UTF-8 as CPython spells it; `utf8` is another name to it.
-    let normal = declared.as_deref().map(|name| name.to_ascii_lowercase().replace('_', "-"));
+    let normal = declared
+        .as_deref()
+        .map(|name| name.to_ascii_lowercase().replace('_', "-"));
     if bom && normal.is_some_and(|name| name != "utf-8" && !name.starts_with("utf-8-")) {
         return Err(DecodeError::Invalid {
             offset: 0,
@@ -123,7 +125,9 @@ fn repaired(body: &[u8]) -> Result<String, usize> {
     let comments = super::scan::scan(&text, false).comments;
     let outside = bad.iter().find(|offset| {
         let next = comments.partition_point(|comment| comment.end <= **offset);
-        comments.get(next).is_none_or(|comment| !comment.contains(offset))
+        comments
+            .get(next)
+            .is_none_or(|comment| !comment.contains(offset))
     });
     match outside {
         Some(offset) => Err(*offset),

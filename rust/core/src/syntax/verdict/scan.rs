@@ -116,7 +116,12 @@ pub(super) fn scan(source: &str, nesting: bool) -> Scan {
         comments: Vec::new(),
     };
     let error = scanner.run().err();
-    Scan { error, depth: scanner.depth, fstrings: scanner.fstrings, comments: scanner.comments }
+    Scan {
+        error,
+        depth: scanner.depth,
+        fstrings: scanner.fstrings,
+        comments: scanner.comments,
+    }
 }
 
 fn is_identifier_byte(byte: u8) -> bool {
@@ -409,7 +414,13 @@ impl Scanner<'_> {
         self.position = content_start;
         if is_f && self.nesting {
             let base = self.brackets.len();
-            let string = OpenString { start, quote, triple, raw, base };
+            let string = OpenString {
+                start,
+                quote,
+                triple,
+                raw,
+                base,
+            };
             self.strings.push(string);
             return self.literal(string);
         }
