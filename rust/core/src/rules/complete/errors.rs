@@ -328,6 +328,18 @@ fn is_harmless(tree: &Tree<'_>, clause: NodeId) -> bool {
             _ => {}
         }
     }
+    // `try: return fast() except Exception: pass` with another way below, and `else:` for success.
+    let mut parts = tree.children(statement);
+    let has_else = tree.child_of_kind(statement, Kind::ElseClause).is_some();
+    let returns = tree
+        .descendants(body)
+        .any(|n| tree.kind(n) == Kind::ReturnStatement)
+        && tree.parent(statement).is_some_and(|block| {
+            tree.children(block).any(|s| s > statement) && !clause_returns(tree, clause)
+        });
+    if has_else || returns || parts.any(|p| raises(tree, p)) {
+        return true;
+    }
     // Without a call that could fail in earnest, what fails is a look-up that has a default.
     if calls == 0 || serious == 0 {
         return true;
@@ -343,6 +355,19 @@ fn is_harmless(tree: &Tree<'_>, clause: NodeId) -> bool {
     }
     tree.ancestor(clause, |k| k == Kind::FunctionDefinition)
         .is_some_and(|f| is_probe_or_cleanup(name(tree, f)))
+}
+
+fn clause_returns(tree: &Tree<'_>, clause: NodeId) -> bool {
+    tree.descendants(clause)
+        .any(|n| tree.kind(n) == Kind::ReturnStatement)
+}
+
+/// Whether a `finally` raises, and with it whatever was caught.
+fn raises(tree: &Tree<'_>, part: NodeId) -> bool {
+    tree.kind(part) == Kind::FinallyClause
+        && tree
+            .descendants(part)
+            .any(|n| tree.kind(n) == Kind::RaiseStatement)
 }
 
 /// Whether a loop tries the same thing several times, or several ways until one works.
@@ -378,6 +403,8 @@ fn is_retry(tree: &Tree<'_>, lp: NodeId) -> bool {
         })
 }
 
+/// Whether a function's name says that it asks, cleans up, or is the program whose result is an exit
+/// status.
 fn is_probe_or_cleanup(function: &str) -> bool {
     const STARTS: [&str; 14] = [
         "is_",

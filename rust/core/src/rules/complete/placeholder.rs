@@ -78,7 +78,7 @@ declare_rule! {
 /// Words by which a docstring, a comment or a message says that doing nothing is meant.
 static EXPLAINS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)\bno[\s-]?ops?\b|nothing|\bnot? (?:need|use|require|support|applicable|available|allowed|relevant|necessary|possible)|unused|unneeded|unsupported|intentional|deliberate|by design|\boptional|subclass|overrid|overload|\bhooks?\b|interface|abstract|\bby default\b|default (?:behaviou?r|implementation)|\bignore|(?:must|should) (?:be )?(?:overrid|implemented (?:by|in)|implement )|compatib|disabled|unnecessary|\bdoes not|\bdoesn't|\bcannot\b|can't|\balready\b|\bhandled\b|derived class|child class|inherit|\bmarker\b|\bsentinel\b|\bnamespace\b|\bcontainer\b|\btag\b|base class|\bcallback\b|\buse \S+ instead|\binstead\b|\bonly\b",
+        r"(?i)\bno[\s-]?ops?\b|nothing|\bnot? (?:need|use|require|support|applicable|available|allowed|relevant|necessary|possible)|unused|unneeded|unsupported|intentional|deliberate|by design|\boptional|subclass|overrid|overload|\bhooks?\b|interface|abstract|\bby default\b|\buse default|\bcalled (?:when|by|if|once|before|after|for)\b|default (?:behaviou?r|implementation)|\bignore|(?:must|should) (?:be )?(?:overrid|implemented (?:by|in)|implement )|compatib|disabled|unnecessary|\bdoes not|\bdoesn't|\bcannot\b|can't|\balready\b|\bhandled\b|derived class|child class|inherit|\bmarker\b|\bsentinel\b|\bnamespace\b|\bcontainer\b|\btag\b|base class|\bcallback\b|\buse \S+ instead|\binstead\b|\bonly\b",
     )
     .ok()
 });

@@ -47,12 +47,12 @@ pub(super) fn module_shims(file: &FileContext<'_>, findings: &mut Findings) {
             _ => continue,
         };
         for (key, value) in put {
-            if is_own_name(tree, key) || !is_invented(tree, value, node, 0) {
+            if !names_other_module(tree, key) || !is_invented(tree, value, node, 0) {
                 continue;
             }
             let title = tree
                 .string_value(key)
-                .map_or_else(|| tree.text_of(key).to_owned(), |name| name);
+                .unwrap_or_else(|| tree.text_of(key).to_owned());
             findings.push(Finding {
                 rule: &MODULE_SHIM,
                 span: tree.span(node),
@@ -107,8 +107,35 @@ fn by_method(tree: &Tree<'_>, call: NodeId) -> Vec<(NodeId, NodeId)> {
     }
 }
 
-fn is_own_name(tree: &Tree<'_>, key: NodeId) -> bool {
-    tree.text_of(key) == "__name__"
+/// Whether a key spells out another module's name. A name handed in from elsewhere is a loader's:
+/// it makes the module and then fills it.
+fn names_other_module(tree: &Tree<'_>, key: NodeId) -> bool {
+    match tree.kind(key) {
+        Kind::String | Kind::ConcatenatedString => !matches!(
+            tree.string_value(key).as_deref(),
+            Some("__main__" | "__mp_main__")
+        ),
+        Kind::BinaryOperator => tree.descendants(key).any(|n| tree.kind(n) == Kind::String),
+        Kind::Identifier => {
+            let name = tree.text_of(key);
+            let mut at = key;
+            while let Some(lp) = tree.ancestor(at, |k| k == Kind::ForStatement) {
+                let listed = tree
+                    .child(lp, Field::Right)
+                    .is_some_and(|r| matches!(tree.kind(r), Kind::List | Kind::Tuple | Kind::Set));
+                if listed
+                    && tree
+                        .child(lp, Field::Left)
+                        .is_some_and(|l| tree.text_of(l) == name)
+                {
+                    return true;
+                }
+                at = lp;
+            }
+            false
+        }
+        _ => false,
+    }
 }
 
 /// How many names a value is followed through.
