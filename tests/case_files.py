@@ -13,6 +13,7 @@ _SECTION = re.compile(r"## (Fires|Silent): (.+)")
 _FILE = re.compile(r"`([^`]+)`:\s*(deleted)?\s*")
 _EXPECT_PATH = re.compile(r"<!--\s*expect:\s*([\w/-]+)\s+(\S+)\s*-->")
 _PROFILE = re.compile(r"<!--\s*profile:\s*(\S+)\s*-->")
+_ENCODING = re.compile(r"<!--\s*encoding:\s*(\S+)\s*-->")
 _RECORD = re.compile(r"<!--\s*record\s*-->")
 _EXPECT = re.compile(r"\s*(?:#|<!--)\s*expect(-above)?:\s*([\w/-]+)\s*(?:-->)?\s*$")
 
@@ -32,6 +33,7 @@ class Case:
     source: str
     record: bool = False
     profile: str = "full-trial"
+    encoding: str = "utf-8"
     files: dict[str, str | None] = field(default_factory=dict)
     expected: set[tuple[str, str, int]] = field(default_factory=set)
 
@@ -40,14 +42,14 @@ class Case:
         """How a test run names the case."""
         return f"{self.rule}-{'fires' if self.fires else 'silent'}-{self.title}"
 
-    def package(self) -> dict[str, str]:
+    def package(self) -> dict[str, str | bytes]:
         """The whole package: the base with the case's files laid over it."""
-        files = base_package()
+        files: dict[str, str | bytes] = dict(base_package())
         for path, text in self.files.items():
             if text is None:
                 files.pop(path, None)
             else:
-                files[path] = text
+                files[path] = text if self.encoding == "utf-8" else text.encode(self.encoding)
         return files
 
 
@@ -89,6 +91,8 @@ def read_cases(path: Path) -> list[Case]:
             cases[-1].record = True
         elif profile := _PROFILE.fullmatch(line):
             cases[-1].profile = profile[1]
+        elif encoding := _ENCODING.fullmatch(line):
+            cases[-1].encoding = encoding[1]
         elif expected := _EXPECT_PATH.fullmatch(line):
             cases[-1].expected.add((expected[1], expected[2], 1))
         elif heading := _FILE.fullmatch(line):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 import explint
@@ -12,7 +14,7 @@ from explint.rules.table import rule_table
 CASES = load_cases()
 
 
-def check(files: dict[str, str], profile: str, partial: bool = False) -> PackageReport:
+def check(files: Mapping[str, str | bytes], profile: str, partial: bool = False) -> PackageReport:
     report = explint.check(files, profile=profile, partial=partial)
     (package,) = report.packages
     return package
