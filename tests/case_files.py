@@ -1,4 +1,18 @@
-"""Reads the literate case files: packages written down in Markdown, with what must be found."""
+"""Reads the literate case files: packages written down in Markdown, with what must be found.
+
+A case file is named after its rule and titled with the rule's name. Each section is one package:
+
+    ## Fires: title                     or    ## Silent: why nothing may be found
+    <!-- profile: NAME -->              full-trial when left out
+    <!-- record -->                     a part of a package: an empty file is a withheld one
+    <!-- encoding: NAME -->             how the section's files are encoded, UTF-8 when left out
+    `path/to/file`:                     followed by a code block: laid over the base package
+    `path/to/file`: deleted             taken out of the base package
+    <!-- expect: RULE path:LINE -->     a finding; line 1 when left out
+
+In a code block a comment `# expect: RULE` at the end of a line stands for a finding on that line, and
+a line `# expect-above: RULE` for one on the line above. Both are taken out before the check.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +25,7 @@ BASE = CASES / "base"
 
 _SECTION = re.compile(r"## (Fires|Silent): (.+)")
 _FILE = re.compile(r"`([^`]+)`:\s*(deleted)?\s*")
-_EXPECT_PATH = re.compile(r"<!--\s*expect:\s*([\w/-]+)\s+(\S+)\s*-->")
+_EXPECT_PATH = re.compile(r"<!--\s*expect:\s*([\w/-]+)\s+([^\s:]+)(?::(\d+))?\s*-->")
 _PROFILE = re.compile(r"<!--\s*profile:\s*(\S+)\s*-->")
 _ENCODING = re.compile(r"<!--\s*encoding:\s*(\S+)\s*-->")
 _RECORD = re.compile(r"<!--\s*record\s*-->")
@@ -58,8 +72,12 @@ def base_package() -> dict[str, str]:
     return {
         path.relative_to(BASE).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(BASE.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not _is_left_by_a_tool(path.relative_to(BASE))
     }
+
+
+def _is_left_by_a_tool(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def load_cases() -> list[Case]:
@@ -94,7 +112,7 @@ def read_cases(path: Path) -> list[Case]:
         elif encoding := _ENCODING.fullmatch(line):
             cases[-1].encoding = encoding[1]
         elif expected := _EXPECT_PATH.fullmatch(line):
-            cases[-1].expected.add((expected[1], expected[2], 1))
+            cases[-1].expected.add((expected[1], expected[2], int(expected[3] or 1)))
         elif heading := _FILE.fullmatch(line):
             name = heading[1]
             if heading[2]:

@@ -30,7 +30,10 @@ def test_case(case: Case) -> None:
         others = [
             f
             for f in package.findings
-            if f.severity is Severity.ERROR and f.rule.startswith(("structure/", "complete/"))
+            if f.severity is Severity.ERROR
+            and f.rule.startswith(("structure/", "complete/"))
+            # In a record an empty text is a withheld file, which the structure finding names.
+            and not (case.record and f.rule == "structure/empty-file")
         ]
         assert not others, case.source
 

@@ -40,14 +40,17 @@ pub struct FileAnalysis {
 impl FileAnalysis {
     /// Analyses a Python file for Python 3.`python_minor`.
     pub fn of(data: &[u8], python_minor: u8) -> Self {
-        match decode(data) {
-            Ok(decoded) if decoded.text.contains('\0') => Self::failed("it holds NUL bytes".into()),
-            Ok(decoded) => Self::of_text(&decoded.text, python_minor),
-            Err(DecodeError::Invalid { message, .. }) => Self::failed(message),
+        let text = match decode(data) {
+            Ok(decoded) if !decoded.text.contains('\0') => decoded.text,
             Err(DecodeError::Unknown { encoding }) => {
-                Self::failed(format!("its declared encoding {encoding} is not supported"))
+                return Self::failed(format!("its declared encoding {encoding} is not supported"));
             }
-        }
+            Err(DecodeError::Invalid { message, .. }) => {
+                return Self::failed(not_text(data).unwrap_or(message));
+            }
+            Ok(_) => return Self::failed(not_text(data).unwrap_or_default()),
+        };
+        Self::of_text(&text, python_minor)
     }
 
     fn failed(reason: String) -> Self {
@@ -111,6 +114,20 @@ impl FileAnalysis {
         this.findings = findings.iter().map(|f| to_fact(&source, f)).collect();
         this
     }
+}
+
+/// Why bytes are no UTF-8 text, if they are not.
+pub(super) fn not_text(data: &[u8]) -> Option<String> {
+    let line_of = |at: usize| memchr::memchr_iter(b'\n', &data[..at]).count() + 1;
+    if let Some(at) = memchr::memchr(0, data) {
+        return Some(format!("line {} holds a NUL byte", line_of(at)));
+    }
+    let at = std::str::from_utf8(data).err()?.valid_up_to();
+    let byte = data.get(at).copied().unwrap_or(0);
+    Some(format!(
+        "it is not UTF-8: byte 0x{byte:02x} on line {}",
+        line_of(at)
+    ))
 }
 
 /// What a panic said.

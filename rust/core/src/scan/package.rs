@@ -10,7 +10,7 @@ use super::cache::Scanner;
 use super::facts::{
     FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome, PackageFacts,
 };
-use super::file::FileAnalysis;
+use super::file::{FileAnalysis, not_text};
 use crate::rules::{Rule, complete, structure};
 
 /// What is known of a file.
@@ -221,17 +221,6 @@ fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
     file.state == FileState::Withheld || says("[build-system]") || says("package = true")
 }
 
-/// Why bytes are no UTF-8 text, if they are not.
-fn not_text(data: &[u8]) -> Option<&'static str> {
-    if std::str::from_utf8(data).is_err() {
-        Some("it is not UTF-8")
-    } else if memchr::memchr(0, data).is_some() {
-        Some("it holds NUL bytes")
-    } else {
-        None
-    }
-}
-
 /// Scans one package.
 pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -> PackageFacts {
     let mut facts = PackageFacts {
@@ -297,7 +286,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             }
             context.analyses.insert(&file.path, analysis);
         } else if let Some(reason) = file.data.as_ref().and_then(|d| not_text(d.as_ref())) {
-            (entry.outcome, entry.reason) = (Outcome::Failed, reason.to_owned());
+            (entry.outcome, entry.reason) = (Outcome::Failed, reason);
         }
         match entry.outcome {
             Outcome::Failed => context.failures.push((&file.path, entry.reason.clone())),

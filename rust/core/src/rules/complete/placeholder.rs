@@ -141,7 +141,14 @@ fn names_a_stand_in(class: &str) -> bool {
         "Missing",
         "Callback",
     ];
-    class.starts_with('_') || PARTS.iter().any(|part| class.contains(part))
+    // "Base" in "BaseModel" and "ModelBase", not in "Baseline".
+    let whole_word = |part: &str| {
+        class.match_indices(part).any(|(at, found)| {
+            let next = class[at + found.len()..].chars().next();
+            !next.is_some_and(char::is_lowercase)
+        })
+    };
+    class.starts_with('_') || PARTS.iter().any(|part| whole_word(part))
 }
 
 /// Whether a function's name says that it may do nothing.
