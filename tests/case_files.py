@@ -10,7 +10,7 @@ A case file is named after its rule and titled with the rule's name. Each sectio
     `path/to/file`: deleted             taken out of the base package
     <!-- expect: RULE path:LINE -->     a finding; line 1 when left out
 
-In a code block a comment `# expect: RULE` at the end of a line stands for a finding on that line, and
+In a code block a comment `# expect: RULE` at the end of a line stands for a finding on it, and
 a line `# expect-above: RULE` for one on the line above. Both are taken out before the check.
 """
 

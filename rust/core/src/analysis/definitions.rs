@@ -1,5 +1,7 @@
 //! What the functions and classes of a file are: abstract, decorated, overridden, nested.
 
+use std::collections::HashSet;
+
 use crate::syntax::kinds::{Field, Kind};
 use crate::syntax::tree::{NodeId, Tree};
 
@@ -97,6 +99,39 @@ fn class<'t>(tree: &Tree<'t>, node: NodeId) -> Option<Class<'t>> {
         }
     }
     Some(this)
+}
+
+/// Names of classes that a file makes objects of, and of those it derives classes from. Whatever is
+/// called by a name with a capital counts as a class.
+#[derive(Debug, Default)]
+pub struct ClassUses {
+    /// Called.
+    pub made: HashSet<Box<str>>,
+    /// Named as a base.
+    pub derived: HashSet<Box<str>>,
+}
+
+impl ClassUses {
+    /// Collects the uses of a file.
+    pub fn of(tree: &Tree<'_>) -> Self {
+        let mut this = Self::default();
+        for node in tree.descendants(tree.root()) {
+            match tree.kind(node) {
+                Kind::Call => {
+                    let function = tree.child(node, Field::Function);
+                    let name = function.and_then(|f| last_name(tree, f));
+                    let class = name.filter(|n| n.starts_with(char::is_uppercase));
+                    this.made.extend(class.map(Box::from));
+                }
+                Kind::ArgumentList if tree.field(node) == Field::Superclasses => {
+                    let bases = tree.children(node).filter_map(|b| last_name(tree, b));
+                    this.derived.extend(bases.map(Box::from));
+                }
+                _ => {}
+            }
+        }
+        this
+    }
 }
 
 /// The last part of the name an expression refers to: `Module` for `nn.Module`, `Generic` for

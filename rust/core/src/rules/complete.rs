@@ -9,6 +9,7 @@ mod syntax;
 mod truncated;
 
 pub(crate) use imports::unresolved_imports;
+pub(crate) use placeholder::open_methods;
 
 use super::{FileRule, Finding, Findings, Rule};
 

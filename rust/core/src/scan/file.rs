@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
+use crate::analysis::definitions::ClassUses;
 use crate::analysis::modules::ModuleFacts;
 use crate::analysis::names::Names;
 use crate::analysis::shape::ModuleShape;
-use crate::rules::complete::keep_root_causes;
+use crate::rules::complete::{keep_root_causes, open_methods};
 use crate::rules::{Finding, file_rules};
 use crate::source::{Source, Span};
 use crate::syntax::tree::{Tree, TreeError};
@@ -33,6 +34,11 @@ pub struct FileAnalysis {
     /// Why rules that need the whole tree had to leave the file aside, if they had to for a reason
     /// other than a syntax error.
     pub undecided: Option<&'static str>,
+    /// Methods that are placeholders if the package makes objects of the class named first, and
+    /// derives nothing from it.
+    pub open_methods: Vec<(String, FactFinding)>,
+    /// The classes the file makes objects of or derives from.
+    pub class_uses: ClassUses,
     /// Why the file could not be judged at all, if it could not.
     pub failure: Option<String>,
 }
@@ -96,6 +102,13 @@ impl FileAnalysis {
             },
             ..Self::default()
         };
+        if context.accepted {
+            this.class_uses = ClassUses::of(&tree);
+            this.open_methods = open_methods(&context)
+                .into_iter()
+                .map(|(class, finding)| (class, to_fact(&source, &finding)))
+                .collect();
+        }
         let mut findings = Vec::new();
         for rule in file_rules() {
             if !(context.accepted || rule.tolerates_errors) {

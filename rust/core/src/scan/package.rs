@@ -11,6 +11,7 @@ use super::facts::{
     FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome, PackageFacts,
 };
 use super::file::{FileAnalysis, not_text};
+use crate::analysis::definitions::ClassUses;
 use crate::rules::{Rule, complete, structure};
 
 /// What is known of a file.
@@ -221,6 +222,29 @@ fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
     file.state == FileState::Withheld || says("[build-system]") || says("package = true")
 }
 
+/// The methods left open in classes that look like interfaces and are none: the package makes objects
+/// of them and derives nothing from them.
+fn placeholders_of_made_classes<'c>(
+    package: &'c PackageContext<'_>,
+) -> impl Iterator<Item = FactFinding> + 'c {
+    let used = |of: fn(&ClassUses) -> &HashSet<Box<str>>, class: &str| {
+        package
+            .analyses
+            .values()
+            .any(|a| of(&a.class_uses).contains(class))
+    };
+    package.analyses.iter().flat_map(move |(path, analysis)| {
+        analysis
+            .open_methods
+            .iter()
+            .filter(move |(class, _)| used(|u| &u.made, class) && !used(|u| &u.derived, class))
+            .map(|(_, finding)| FactFinding {
+                path: (*path).to_owned(),
+                ..finding.clone()
+            })
+    })
+}
+
 /// Scans one package.
 pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -> PackageFacts {
     let mut facts = PackageFacts {
@@ -299,6 +323,9 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         context.states.insert(&file.path, state);
         facts.files.push(entry);
     }
+    facts
+        .findings
+        .extend(placeholders_of_made_classes(&context));
     let mut found = Vec::new();
     structure::required_files(&context, &mut found);
     structure::unexpected_files(&context, &mut found);

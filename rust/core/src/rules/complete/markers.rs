@@ -397,10 +397,7 @@ static OMISSION: LazyLock<Search> = LazyLock::new(|| {
                     r"))\b"
                 ),
             ),
-            (
-                Comment,
-                concat!(r"(?:\.\.\.|…)[^.\n]{0,30}?(?P<m>(?i:omitted))\b"),
-            ),
+            (Comment, r"(?:\.\.\.|…)[^.\n]{0,30}?(?P<m>(?i:omitted))\b"),
             (
                 Comment,
                 concat!(
@@ -410,9 +407,7 @@ static OMISSION: LazyLock<Search> = LazyLock::new(|| {
             ),
             (
                 Comment,
-                concat!(
-                    r"(?i)\b(?P<m>for\s+(?:the\s+sake\s+of\s+)?brevity,?\s+(?:we\s+|i\s+)?(?:only\s+implement|omit|skip|leave\s+out|do\s+not\s+implement|the\s+rest))\b"
-                ),
+                r"(?i)\b(?P<m>for\s+(?:the\s+sake\s+of\s+)?brevity,?\s+(?:we\s+|i\s+)?(?:only\s+implement|omit|skip|leave\s+out|do\s+not\s+implement|the\s+rest))\b",
             ),
             // rest of the code remains unchanged
             (
@@ -503,9 +498,7 @@ static OMISSION: LazyLock<Search> = LazyLock::new(|| {
             ),
             (
                 Anywhere,
-                concat!(
-                    r"(?im)(?:^|this\s+is\s+)[\s\-*>(\[]*(?:(?:a|an|simple|minimal|just)\s+)*(?P<m>(?:dummy|mock|stub|skeleton|fake)\s+(?:implementation|version))(?:\s*[.,;:!)\-–—]|\s*$|\s+(?:for|until|here|that|which|because|since)\b)"
-                ),
+                r"(?im)(?:^|this\s+is\s+)[\s\-*>(\[]*(?:(?:a|an|simple|minimal|just)\s+)*(?P<m>(?:dummy|mock|stub|skeleton|fake)\s+(?:implementation|version))(?:\s*[.,;:!)\-–—]|\s*$|\s+(?:for|until|here|that|which|because|since)\b)",
             ),
         ],
     )

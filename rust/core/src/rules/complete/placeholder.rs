@@ -220,6 +220,44 @@ fn does_work(function: &str) -> bool {
 
 /// Finds definitions without a body.
 pub(super) fn placeholder_bodies(file: &FileContext<'_>, findings: &mut Findings) {
+    for_each_placeholder(file, |finding, interface| {
+        if interface.is_none() {
+            findings.push(finding);
+        }
+    });
+}
+
+/// Finds methods without a body that are open by design if their class is an interface: each with
+/// the name of its class. They are placeholders when the package makes objects of that class and
+/// derives nothing from it, which one file alone does not show.
+pub(crate) fn open_methods(file: &FileContext<'_>) -> Vec<(String, Finding)> {
+    let mut open = Vec::new();
+    for_each_placeholder(file, |finding, interface| {
+        open.extend(interface.map(|class| (class.to_owned(), finding)));
+    });
+    open
+}
+
+/// Why an empty body may be right.
+enum Meant<'t> {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// It is if this class is an interface.
+    ByInterface(&'t str),
+}
+
+impl From<bool> for Meant<'_> {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+fn for_each_placeholder<'t>(
+    file: &FileContext<'t>,
+    mut found: impl FnMut(Finding, Option<&'t str>),
+) {
     let tree = file.tree;
     let mut classes: Option<Classes<'_>> = None;
     for node in tree.descendants(tree.root()) {
@@ -231,12 +269,17 @@ pub(super) fn placeholder_bodies(file: &FileContext<'_>, findings: &mut Findings
             continue;
         };
         let classes = classes.get_or_insert_with(|| Classes::of(tree));
-        let is_meant = if kind == Kind::ClassDefinition {
-            is_meant_class(file, classes, node, &parts)
+        let meant = if kind == Kind::ClassDefinition {
+            is_meant_class(file, classes, node, &parts).into()
         } else {
             is_meant_function(file, classes, node, &parts)
         };
-        if is_meant || says_why(file, node, &parts) {
+        let interface = match meant {
+            Meant::Yes => continue,
+            Meant::No => None,
+            Meant::ByInterface(class) => Some(class),
+        };
+        if says_why(file, node, &parts) {
             continue;
         }
         let what = if kind == Kind::ClassDefinition {
@@ -253,7 +296,7 @@ pub(super) fn placeholder_bodies(file: &FileContext<'_>, findings: &mut Findings
             Nothing::Text(_) => "a docstring",
             Nothing::NotImplemented(_) => "`raise NotImplementedError`",
         };
-        findings.push(Finding {
+        let finding = Finding {
             rule: &PLACEHOLDER_BODY,
             span: header(tree, node),
             message: format!("{what} `{title}` has no body beyond {body}"),
@@ -261,7 +304,8 @@ pub(super) fn placeholder_bodies(file: &FileContext<'_>, findings: &mut Findings
                 "Implement `{title}`, or remove it if nothing needs it; an abstract method is declared with `@abstractmethod`"
             ),
             related: Vec::new(),
-        });
+        };
+        found(finding, interface);
     }
 }
 
@@ -340,12 +384,12 @@ fn holds_attributes(tree: &Tree<'_>, class: &str) -> bool {
     })
 }
 
-fn is_meant_function(
-    file: &FileContext<'_>,
-    classes: &Classes<'_>,
+fn is_meant_function<'t>(
+    file: &FileContext<'t>,
+    classes: &Classes<'t>,
     node: NodeId,
     parts: &[Nothing],
-) -> bool {
+) -> Meant<'t> {
     let tree = file.tree;
     let title = name(tree, node);
     let raises = parts
@@ -355,28 +399,31 @@ fn is_meant_function(
         || is_fallback(tree, node)
         || !does_work(title)
     {
-        return true;
+        return Meant::Yes;
     }
+    let is_in_function = |n| {
+        tree.ancestor(n, |k| k == Kind::FunctionDefinition)
+            .is_some()
+    };
     let Some(owner) = class_of(tree, node) else {
-        let nested = tree
-            .ancestor(node, |k| k == Kind::FunctionDefinition)
-            .is_some();
-        return nested || (!raises && (names_a_hook(title) || is_handed_on(tree, title)));
+        let no_op = !raises && (names_a_hook(title) || is_handed_on(tree, title));
+        return (is_in_function(node) || no_op).into();
     };
     let Some(class) = classes.get(owner) else {
-        return true;
+        return Meant::Yes;
     };
-    class.declares_abstract
+    let meant = class.declares_abstract
         || names_a_stand_in(class.name)
         || tree.decorators(owner).any(|d| last_name(tree, d).is_none())
-        || tree
-            .ancestor(owner, |k| k == Kind::FunctionDefinition)
-            .is_some()
+        || is_in_function(owner)
         || is_fallback(tree, owner)
         || has_unknown_base(class)
         || (!raises && (names_a_hook(title) || is_lightning_hook(class, title)))
-        || is_overridden(classes, class, title)
-        || (class.bases.is_empty() && looks_like_interface(tree, class, raises))
+        || is_overridden(classes, class, title);
+    if !meant && class.bases.is_empty() && looks_like_interface(tree, class, raises) {
+        return Meant::ByInterface(class.name);
+    }
+    meant.into()
 }
 
 /// Whether a function is handed on as a value, which is how a no-op stands in for another function.
