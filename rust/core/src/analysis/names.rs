@@ -323,3 +323,181 @@ pub(crate) fn nearest<'c>(
         .min()
         .map(|(_, candidate)| candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Undefined names and unbound locals of a text, each in the order in which they were met.
+    fn missing(text: &str) -> (Vec<String>, Vec<String>) {
+        let tree = Tree::parse(text).expect("small texts parse");
+        assert!(tree.first_error().is_none(), "{text}");
+        let names = Names::of(&tree);
+        let list = |found: &[MissingName<'_>]| found.iter().map(|m| m.name.to_owned()).collect();
+        (list(&names.undefined), list(&names.unbound))
+    }
+
+    fn undefined(text: &str) -> Vec<String> {
+        missing(text).0
+    }
+
+    fn unbound(body: &str) -> Vec<String> {
+        let text = format!("def f(a, b):\n{}\n", body.replace('|', "\n"));
+        let (undefined, unbound) = missing(&text);
+        assert!(undefined.is_empty(), "{undefined:?}");
+        unbound
+    }
+
+    #[test]
+    fn scopes_hide_and_show_names() {
+        let none: [&str; 0] = [];
+        assert_eq!(
+            undefined("class A:\n x = 1\n def f(self): return x\n"),
+            ["x"]
+        );
+        assert_eq!(
+            undefined("class A:\n x = 1\n y = [x for _ in (x,)]\n"),
+            ["x"]
+        );
+        assert_eq!(undefined("class A:\n x = [1]\n y = [z for z in x]\n"), none);
+        assert_eq!(undefined("[y := 1 for x in ()]\nprint(y)\n"), none);
+        assert_eq!(undefined("[1 for x in ()]\nprint(x)\n"), ["x"]);
+        assert_eq!(undefined("def f():\n global g\n g = 1\nprint(g)\n"), none);
+        assert_eq!(
+            undefined("def f[T](x: T) -> T: return x\nprint(T)\n"),
+            ["T"]
+        );
+        assert_eq!(undefined("class C[T](list[T]):\n x: T\n"), none);
+        assert_eq!(undefined("type L[T] = list[T] | Missing\n"), ["Missing"]);
+        assert_eq!(
+            undefined("print((lambda x, *y, z=w, **k: x + y + z + k + v))\n"),
+            ["w", "v"]
+        );
+        assert_eq!(
+            undefined("import a.b, c.d as e\nprint(a, b, c, e)\n"),
+            ["b", "c"]
+        );
+    }
+
+    #[test]
+    fn patterns_bind_and_read() {
+        let text = "def f(p):\n match p:\n  case [x, *r] | {'k': x, **r}: print(x, r)\n  \
+                    case Color.RED | Point(x=0, y=v) as w if g: print(v, w)\n";
+        assert_eq!(undefined(text), ["Color", "Point", "g"]);
+    }
+
+    #[test]
+    fn the_module_is_followed_in_order() {
+        let none: [&str; 0] = [];
+        assert_eq!(undefined("print(x)\nx = 1\n"), ["x"]);
+        assert_eq!(undefined("def f(): return x\nx = 1\n"), none);
+        assert_eq!(undefined("for i in ():\n if i: print(x)\n x = 1\n"), none);
+        assert_eq!(undefined("x = 1\ndel x\nprint(x)\n"), ["x"]);
+        assert_eq!(undefined("max = max\n"), none);
+        assert_eq!(undefined("class A:\n y = x\nx = 1\n"), ["x"]);
+        assert_eq!(undefined("x: int\nprint(x)\n"), ["x"]);
+        assert_eq!(undefined("print(µ)\n"), none);
+    }
+
+    #[test]
+    fn branches_and_jumps() {
+        let none: [&str; 0] = [];
+        assert_eq!(unbound(" if a: x = 1| else: print(x)"), ["x"]);
+        assert_eq!(
+            unbound(" if a: x = 1| elif b: pass| else: return| print(x)"),
+            none
+        );
+        assert_eq!(unbound(" if a:|  x = 1|  return| print(x)| x = 2"), ["x"]);
+        assert_eq!(unbound(" if (x := a): pass| elif x: pass| print(x)"), none);
+        assert_eq!(
+            unbound(" if a: pass| elif (x := b): pass| else: print(x)"),
+            none
+        );
+        assert_eq!(unbound(" return x| x = 1"), ["x"]);
+        assert_eq!(unbound(" x = x if (x := a) else b| return x"), none);
+    }
+
+    #[test]
+    fn loops_repeat() {
+        let none: [&str; 0] = [];
+        assert_eq!(unbound(" for i in a: s += i"), ["s"]);
+        assert_eq!(unbound(" for i in a:|  for j in i: s = s + j"), ["s"]);
+        assert_eq!(unbound(" for i in a:|  if i: print(p)|  p = i"), none);
+        assert_eq!(
+            unbound(" for i in a:|  if i:|   x = 1|   continue|  print(x)"),
+            none
+        );
+        assert_eq!(
+            unbound(" while True:|  if a:|   x = 1|   break| print(x)"),
+            none
+        );
+        assert_eq!(
+            unbound(" while True:|  if a: break|  x = 1| else: print(x)"),
+            none
+        );
+        assert_eq!(unbound(" for i in a: pass| else: print(x)| x = 1"), ["x"]);
+        assert_eq!(unbound(" for i in a:|  x = 1|  del x| print(x)"), ["x"]);
+        assert_eq!(
+            unbound(" while a:|  try: break|  finally: x = 1| print(x)"),
+            none
+        );
+    }
+
+    #[test]
+    fn exceptions_leave_from_anywhere() {
+        let none: [&str; 0] = [];
+        assert_eq!(unbound(" try: x = a()| except OSError: print(x)"), none);
+        assert_eq!(
+            unbound(" try: a()| except ValueError: print(x)| x = 1"),
+            ["x"]
+        );
+        assert_eq!(
+            unbound(" try: a()| except ValueError as e: pass| print(e)"),
+            ["e"]
+        );
+        assert_eq!(unbound(" try: x = a()| finally: print(x)"), none);
+        assert_eq!(unbound(" try: pass| finally: x = 1| print(x)"), none);
+        assert_eq!(
+            unbound(" try: n += 1| except UnboundLocalError: n = 0| return n"),
+            none
+        );
+        assert_eq!(unbound(" with a:|  x = b()|  return x| return x"), none);
+        assert_eq!(
+            unbound(" with a as x, x() as y: print(y)| print(z)| z = 1"),
+            ["z"]
+        );
+    }
+
+    #[test]
+    fn what_runs_later_is_not_judged() {
+        let none: [&str; 0] = [];
+        assert_eq!(unbound(" g = (x for _ in a)| x = 1| return g"), none);
+        assert_eq!(unbound(" def g(): return x| x = 1| return g"), none);
+        assert_eq!(unbound(" y = [x for _ in a]| x = 1"), ["x"]);
+    }
+
+    #[test]
+    fn one_root_cause_is_one_finding() {
+        let tree = Tree::parse("def f(): return np.a\ndef g(): return np.b, nmupy\nnumpy = 1\n")
+            .expect("small texts parse");
+        let names = Names::of(&tree);
+        assert_eq!(names.undefined.len(), 2);
+        assert_eq!(names.undefined[0].reads.len(), 2);
+        assert_eq!(names.undefined[1].similar, Some("numpy"));
+    }
+
+    #[test]
+    fn nesting_costs_memory_and_no_stack() {
+        let deep = format!("x = {}y{}\n", "(".repeat(20_000), ")".repeat(20_000));
+        assert_eq!(undefined(&deep), ["y"]);
+        let lambdas = format!("{}y\n", "lambda: ".repeat(2_000));
+        assert_eq!(undefined(&lambdas), ["y"]);
+        let mut loops = String::from("def f():\n");
+        for depth in 0..60 {
+            loops += &format!("{}for i{depth} in p{depth}:\n", " ".repeat(depth + 1));
+            loops += &format!("{}p{} = 1\n", " ".repeat(depth + 2), depth + 1);
+        }
+        // Loops in loops multiply their rounds; the analysis gives up in time instead.
+        let _ = missing(&loops);
+    }
+}
