@@ -80,12 +80,15 @@ impl FileAnalysis {
         };
         let verdict = verdict(text, version);
         let accepted = verdict == Verdict::Accepted;
+        let names = catch_unwind(AssertUnwindSafe(|| Names::of(&tree)));
+        let crash = (names.as_ref().err())
+            .map(|panic| ("complete/undefined-name", panic_text(panic.as_ref())));
         let context = FileContext {
             source: &source,
             tree: &tree,
             verdict: &verdict,
             accepted: accepted && tree.first_error().is_none(),
-            names: Names::of(&tree),
+            names: names.unwrap_or_else(|_| Names::unknown()),
         };
         let mut this = Self {
             lines: source.line_count(),
@@ -100,6 +103,7 @@ impl FileAnalysis {
                 }
                 _ => None,
             },
+            crashes: crash.into_iter().collect(),
             ..Self::default()
         };
         if context.accepted {

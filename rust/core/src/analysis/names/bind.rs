@@ -38,7 +38,12 @@ pub(super) struct Scope {
     pub kind: ScopeKind,
     /// The scope around it, [`NONE`] for the module.
     pub parent: u32,
+    depth: u32,
 }
+
+/// Scopes in scopes before the walk gives up: CPython accepts 100 levels of indentation, and a look-up
+/// may climb through all of them.
+const DEEPEST: u32 = 250;
 
 /// A name of a scope.
 #[derive(Debug)]
@@ -178,6 +183,8 @@ pub(super) struct Binder<'a, 't> {
     pub imports: Vec<ImportSite>,
     /// Names may appear that no statement binds: `exec`, writes to `globals()`.
     pub open: bool,
+    /// Scopes are nested deeper than any code that runs; what was collected is not complete.
+    pub too_deep: bool,
     /// There is a star import.
     pub star: bool,
     stack: Vec<Work>,
@@ -204,7 +211,9 @@ impl<'a, 't> Binder<'a, 't> {
             scopes: vec![Scope {
                 kind: ScopeKind::Module,
                 parent: NONE,
+                depth: 0,
             }],
+            too_deep: false,
             variables: Vec::new(),
             table: FxHashMap::default(),
             events: Vec::with_capacity(tree.len() / 3),
@@ -224,7 +233,9 @@ impl<'a, 't> Binder<'a, 't> {
         };
         let root = tree.root().0;
         this.unit(MODULE, |this| this.push(Work::Read(root, this.after(root))));
-        while let Some(Deferred { node, scope }) = this.deferred.pop_front() {
+        while let Some(Deferred { node, scope }) =
+            this.deferred.pop_front().filter(|_| !this.too_deep)
+        {
             this.unit(scope, |this| this.body(node));
         }
         this
@@ -265,7 +276,7 @@ impl<'a, 't> Binder<'a, 't> {
             slots: 0,
         });
         start(self);
-        while let Some(work) = self.stack.pop() {
+        while let Some(work) = self.stack.pop().filter(|_| !self.too_deep) {
             self.step(work);
         }
         let end = self.events.len();
@@ -395,7 +406,13 @@ impl<'a, 't> Binder<'a, 't> {
     }
 
     fn new_scope(&mut self, kind: ScopeKind, parent: u32) -> u32 {
-        self.scopes.push(Scope { kind, parent });
+        let depth = self.scopes[parent as usize].depth + 1;
+        self.too_deep |= depth > DEEPEST;
+        self.scopes.push(Scope {
+            kind,
+            parent,
+            depth,
+        });
         self.scopes.len() as u32 - 1
     }
 

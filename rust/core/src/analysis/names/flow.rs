@@ -19,6 +19,9 @@ const ROUNDS: usize = 16;
 /// Words of state the analysis of a unit may touch.
 const WORK: usize = 50_000_000;
 
+/// Words that the states of nested constructs may take together.
+const ARENA: usize = 2_000_000;
+
 /// Which state of a frame: each frame owns four.
 #[derive(Clone, Copy)]
 enum Set {
@@ -94,6 +97,9 @@ impl<'f, 'a, 't> Flow<'f, 'a, 't> {
         for _ in 0..steps {
             if at >= end {
                 return this.found;
+            }
+            if this.arena.len() > ARENA {
+                return Vec::new();
             }
             at = this.step(at, binder.events[at]);
         }

@@ -477,7 +477,7 @@ mod tests {
             tree: &tree,
             verdict: &verdict,
             accepted,
-            names: Names::of(&tree),
+            names: Names::default(),
         };
         let mut findings = Vec::new();
         truncated_code(&file, &mut findings);
