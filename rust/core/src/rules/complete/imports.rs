@@ -322,9 +322,7 @@ impl<'p> Importer<'_, 'p, '_> {
                                 "Add `{base}.py`, or import `{dotted}` from where it really is."
                             )
                         },
-                        |near| {
-                            format!("Did you mean `{near}`? Import from there, or add `{base}.py`.")
-                        },
+                        |near| format!("Did you mean `{near}`? Otherwise add `{base}.py`."),
                     ),
                 );
             }
@@ -361,25 +359,26 @@ impl<'p> Importer<'_, 'p, '_> {
                 }
             }
             Some(false) => {
-                let (path, near) = match module {
+                let verb = if attribute { "read" } else { "imported" };
+                let (message, near, add) = match module {
                     Module::File { path, facts, .. } => (
-                        path.clone(),
+                        format!("`{name}` is {verb} here from `{path}`, which does not define it."),
                         nearest(name, facts.defined.iter().map(AsRef::as_ref)).map(str::to_owned),
+                        format!("define `{name}` in `{path}`"),
                     ),
                     _ => (
-                        format!("{base}/"),
+                        format!(
+                            "`{name}` is {verb} here from `{base}/`, which holds no such module."
+                        ),
                         self.near_module(&format!("{base}/{name}")),
+                        format!("add `{base}/{name}.py`"),
                     ),
                 };
-                let verb = if attribute { "read" } else { "imported" };
-                self.find(
-                    place,
-                    format!("`{name}` is {verb} here from `{path}`, which does not define it."),
-                    near.map_or_else(
-                        || format!("Define `{name}` in `{path}`, or use a name that it defines."),
-                        |near| format!("Did you mean `{near}`? Use that name, or define `{name}` in `{path}`."),
-                    ),
+                let help = near.map_or_else(
+                    || format!("Use a name that is there, or {add}."),
+                    |near| format!("Did you mean `{near}`? Otherwise {add}."),
                 );
+                self.find(place, message, help);
             }
         }
     }
@@ -391,7 +390,7 @@ impl<'p> Importer<'_, 'p, '_> {
             let (in_folder, file) = path.rsplit_once('/')?;
             file.strip_suffix(".py").filter(|_| in_folder == folder)
         });
-        nearest(name, stems).map(|stem| format!("{folder}/{stem}.py"))
+        nearest(name, stems).map(|stem| format!("{}.{stem}", folder.replace('/', ".")))
     }
 
     /// Judges a relative import that climbs out of the package it may climb in.
@@ -404,18 +403,25 @@ impl<'p> Importer<'_, 'p, '_> {
         if self.resolver.mandated && !self.resolver.paths.contains("__init__.py") {
             let dots = ".".repeat(import.level as usize);
             let (why, instead) = if depth == 0 {
-                ("this module lies in no package", import.module.to_string())
-            } else {
                 (
-                    "which climbs out of the top-level package",
-                    format!("{}{}", ".".repeat(depth as usize), import.module),
+                    "in a module that lies in no package",
+                    import.module.to_string(),
+                )
+            } else {
+                let dots = ".".repeat(depth as usize);
+                (
+                    "that climbs out of the top-level package",
+                    format!("{dots}{}", import.module),
                 )
             };
             self.find(
                 import.place,
-                format!("`{dots}{}` is a relative import, and {why}.", import.module),
                 format!(
-                    "Write `from {instead} import …`, for Python starts at the root of the package."
+                    "`{dots}{}` is a relative import {why}, which Python refuses.",
+                    import.module
+                ),
+                format!(
+                    "Write `from {instead} import …`: the commands start Python at the root of the package."
                 ),
             );
         }
