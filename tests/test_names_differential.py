@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-from pyflakes import checker, messages
+from pyflakes import checker, messages  # type: ignore[import-untyped]
 
 import explint
 

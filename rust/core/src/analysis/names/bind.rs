@@ -537,14 +537,12 @@ impl<'a, 't> Binder<'a, 't> {
             }
             Kind::FunctionDefinition => self.function(node),
             Kind::ClassDefinition => self.class(node),
-            Kind::Lambda => {
-                // The keyword itself is a leaf of the same kind.
-                if self.child(node, Field::Body).is_some() {
-                    if let Some(parameters) = self.child(node, Field::Parameters) {
-                        self.defaults(parameters);
-                    }
-                    self.push(Work::Defer(node));
+            // The keyword itself is a leaf of the same kind.
+            Kind::Lambda if self.child(node, Field::Body).is_some() => {
+                if let Some(parameters) = self.child(node, Field::Parameters) {
+                    self.defaults(parameters);
                 }
+                self.push(Work::Defer(node));
             }
             Kind::ListComprehension
             | Kind::SetComprehension

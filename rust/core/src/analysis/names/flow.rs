@@ -214,10 +214,8 @@ impl<'f, 'a, 't> Flow<'f, 'a, 't> {
                 self.load(frame, Set::Entry);
                 self.live = self.frames[frame].live;
             }
-            Op::Refine => {
-                if self.live {
-                    self.add(frame, Set::Entry);
-                }
+            Op::Refine if self.live => {
+                self.add(frame, Set::Entry);
             }
             Op::Join | Op::JoinExhaustive => {
                 self.end_branch(frame);
@@ -230,11 +228,9 @@ impl<'f, 'a, 't> Flow<'f, 'a, 't> {
                 self.live = self.frames[frame].ended_live;
                 self.close();
             }
-            Op::LoopTest => {
-                if self.live {
-                    self.add(frame, Set::Exit);
-                    self.frames[frame].exit_live = true;
-                }
+            Op::LoopTest if self.live => {
+                self.add(frame, Set::Exit);
+                self.frames[frame].exit_live = true;
             }
             Op::LoopBack => {
                 if self.live {
