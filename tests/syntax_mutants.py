@@ -15,9 +15,23 @@ _WORDS = (
     b"True False match case type print _ __debug__ x"
 ).split()
 _BITS = [
-    *(b"( ) [ ] { } : ; , . = == := -> * ** @ ~ ! \\ ' \" \"\"\" # $ ? ` 0 1_ 0x 1e f\" f' rb' {x} {{ }}").split(),
-    *(b"\\N{SPACE} \\x4 \\u12 *a, **k *, /, :=1 =1 await async nonlocal global yield return").split(),
-    b"\n", b"\t", b" ", b"    ", b"\r", b"\x0c", b"\\\n", b"\xc3\xa9", b"\xe2\x82\xac", b"\x00", b"!r}",
+    *(
+        b'( ) [ ] { } : ; , . = == := -> * ** @ ~ ! \\ \' " """ # $ ? ` 0 1_ 0x 1e f" f\' rb\' {x} {{ }}'
+    ).split(),
+    *(
+        b"\\N{SPACE} \\x4 \\u12 *a, **k *, /, :=1 =1 await async nonlocal global yield return"
+    ).split(),
+    b"\n",
+    b"\t",
+    b" ",
+    b"    ",
+    b"\r",
+    b"\x0c",
+    b"\\\n",
+    b"\xc3\xa9",
+    b"\xe2\x82\xac",
+    b"\x00",
+    b"!r}",
 ]
 
 
@@ -115,7 +129,11 @@ def _indent(source: bytes, rng: random.Random) -> bytes:
 
 def _join_lines(source: bytes, rng: random.Random) -> bytes:
     at = source.find(b"\n", rng.randrange(len(source)))
-    return source if at < 0 else source[:at] + rng.choice([b"", b" ", b";", b"\\\n"]) + source[at + 1 :]
+    return (
+        source
+        if at < 0
+        else source[:at] + rng.choice([b"", b" ", b";", b"\\\n"]) + source[at + 1 :]
+    )
 
 
 MUTATIONS: dict[str, Callable[[bytes, random.Random], bytes]] = {

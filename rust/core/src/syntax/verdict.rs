@@ -332,3 +332,137 @@ fn message(error: &ParseErrorType) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(source: &str, version: PythonVersion) -> (&str, String) {
+        match verdict(source, version) {
+            Verdict::Rejected(problem) => (
+                source.get(problem.start..problem.end).unwrap_or("?"),
+                problem.message,
+            ),
+            other => ("", format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn sound_source_is_accepted() {
+        for source in ["", "x = 1", "\u{feff}x = f'{a:>{b}}'\n", "if a:\r  b\rc\r"] {
+            assert_eq!(
+                verdict(source, PythonVersion::PY311),
+                Verdict::Accepted,
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_problem_spans_the_offending_text() {
+        let cases = [
+            ("x = [1,\ny = 2\n", "[", "'[' was never closed"),
+            ("é = 1\nreturn é\n", "return é", "'return' outside function"),
+            (
+                "def f(a, a): pass",
+                "a",
+                "duplicate argument 'a' in function definition",
+            ),
+            ("f'{a} {b)}'", "f'{a} {b)}'", "f-string: unmatched ')'"),
+            ("f'{f\"{(yield)}\"}'", "yield", "'yield' outside function"),
+            ("a\0b", "\0", "source code cannot contain null bytes"),
+        ];
+        for (source, span, message) in cases {
+            let expected = (span, message.to_owned());
+            assert_eq!(
+                problem(source, PythonVersion::PY311),
+                expected,
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn versions_differ() {
+        let newer = [
+            "f\"{a[\"b\"]}\"",
+            "type X = int",
+            "def f[T](a: T): pass",
+            "f\"{'\\n'}\"",
+        ];
+        for source in newer {
+            assert!(matches!(
+                verdict(source, PythonVersion::PY311),
+                Verdict::Rejected(_)
+            ));
+            assert_eq!(
+                verdict(source, PythonVersion::PY312),
+                Verdict::Accepted,
+                "{source:?}"
+            );
+        }
+        let default = "def f[T = int](): pass";
+        assert!(matches!(
+            verdict(default, PythonVersion::PY312),
+            Verdict::Rejected(_)
+        ));
+        assert_eq!(verdict(default, PythonVersion::PY313), Verdict::Accepted);
+        let unparenthesised = "try: pass\nexcept A, B: pass";
+        assert!(matches!(
+            verdict(unparenthesised, PythonVersion::PY313),
+            Verdict::Rejected(_)
+        ));
+        assert_eq!(
+            verdict(unparenthesised, PythonVersion::PY314),
+            Verdict::Accepted
+        );
+        let annotation = "x: (yield)";
+        assert!(matches!(
+            verdict(annotation, PythonVersion::PY314),
+            Verdict::Rejected(_)
+        ));
+        assert_eq!(verdict("t'{a}'", PythonVersion::PY314), Verdict::Accepted);
+    }
+
+    #[test]
+    fn hostile_nesting_needs_no_stack() {
+        let deep = [
+            "(".repeat(100_000),
+            format!("x = {}1", "-".repeat(1_000_000)),
+            format!("x = {}1", "-".repeat(15_000)),
+            format!("a{}", ".b".repeat(15_000)),
+            "not ".repeat(15_000),
+            format!("if a: pass\n{}", "elif a: pass\n".repeat(20_000)),
+            "f\"{".repeat(100_000),
+        ];
+        for version in [
+            PythonVersion::PY311,
+            PythonVersion::PY312,
+            PythonVersion::PY314,
+        ] {
+            for source in &deep {
+                assert_ne!(verdict(source, version), Verdict::Accepted);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_decoded_as_declared() {
+        let text = |bytes| decode(bytes).map(|decoded| decoded.text.into_owned());
+        assert_eq!(text(b"\xef\xbb\xbfx"), Ok("x".to_owned()));
+        assert_eq!(
+            text(b"# coding: latin-1\n\xe9"),
+            Ok("# coding: latin-1\né".to_owned())
+        );
+        assert_eq!(text(b"# \xff\nx"), Ok("# ?\nx".to_owned()));
+        assert!(matches!(
+            decode(b"x = '\xff'"),
+            Err(DecodeError::Invalid { offset: 5, .. })
+        ));
+        assert!(matches!(
+            decode(b"# coding: koi8-r\n"),
+            Err(DecodeError::Unknown { .. })
+        ));
+        assert!(decode(b"x\n# coding: koi8-r\n").is_ok());
+    }
+}

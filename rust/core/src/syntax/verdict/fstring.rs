@@ -255,8 +255,9 @@ fn check_escapes(
     let mut position = 0;
     while let Some(ahead) = memchr::memchr(b'\\', &text[position..]) {
         position += ahead + 2;
+        // A backslash right before a replacement field stands for itself.
         let Some(kind) = text.get(position - 1) else {
-            return problem("\\ at end of string");
+            break;
         };
         let width = match kind {
             b'x' => 2,

@@ -88,6 +88,7 @@ struct Scope<'a> {
 /// The first error of each of CPython's stages, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Found {
+    grammar: Option<SyntaxProblem>,
     future: Option<SyntaxProblem>,
     symbols: Option<SyntaxProblem>,
     compile: Option<SyntaxProblem>,
@@ -97,12 +98,16 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn first(self) -> Option<SyntaxProblem> {
-        self.future.or(self.symbols).or(self.compile)
+        self.grammar
+            .or(self.future)
+            .or(self.symbols)
+            .or(self.compile)
     }
 }
 
 struct Walker<'a> {
     version: PythonVersion,
+    source: &'a str,
     layer: &'a Layer,
     scopes: Vec<Scope<'a>>,
     found: Found,
@@ -127,6 +132,7 @@ pub(super) fn check(
     let contains = |word: &str| memchr::memmem::find(source.as_bytes(), word.as_bytes()).is_some();
     let mut walker = Walker {
         version,
+        source,
         layer,
         scopes: Vec::new(),
         found: Found::default(),
@@ -149,6 +155,13 @@ impl<'a> Walker<'a> {
 
     fn problem(&self, range: TextRange, message: impl Into<String>) -> SyntaxProblem {
         self.layer.problem(range, message.into())
+    }
+
+    /// An error that CPython finds while parsing and the parser used here lets pass.
+    fn grammar_error(&mut self, range: TextRange, message: impl Into<String>) {
+        if self.found.grammar.is_none() {
+            self.found.grammar = Some(self.problem(range, message));
+        }
     }
 
     fn symbol_error(&mut self, range: TextRange, message: impl Into<String>) {
@@ -196,10 +209,11 @@ impl<'a> Walker<'a> {
         let Some(mut scope) = self.scopes.pop() else {
             return;
         };
-        if scope.kind == Kind::AsyncFunction && scope.generator {
-            if let Some(range) = scope.return_value {
-                self.compile_error(range, "'return' with value in async generator");
-            }
+        if scope.kind == Kind::AsyncFunction
+            && scope.generator
+            && let Some(range) = scope.return_value
+        {
+            self.compile_error(range, "'return' with value in async generator");
         }
         // A name this scope declares nonlocal must be bound in a function further out, and so
         // must what its inner scopes declare nonlocal and it does not bind.
@@ -529,16 +543,11 @@ impl<'a> Walker<'a> {
                 }
                 for name in &nonlocal.names {
                     self.declare(name.as_str(), nonlocal.range, NONLOCAL, "nonlocal");
-                    // Looked up from the scope around this one, which does not exist for a module.
-                    if let [.., outer, inner] = self.scopes.as_mut_slice() {
-                        let name = inner
-                            .names
-                            .keys()
-                            .find(|key| **key == name.as_str())
-                            .cloned();
-                        if let Some(name) = name {
-                            outer.pending.push((name, nonlocal.range, self.layer));
-                        }
+                    // Looked up from the scope around this one, which a module does not have.
+                    let mangled = self.mangled(name.as_str());
+                    let layer = self.layer;
+                    if let [.., outer, _] = self.scopes.as_mut_slice() {
+                        outer.pending.push((mangled, nonlocal.range, layer));
                     }
                 }
             }
@@ -801,6 +810,12 @@ impl<'a> Walker<'a> {
                     format!("non-default type parameter '{name}' follows default type parameter"),
                 );
             }
+            if default.is_some() && self.version < PythonVersion::PY313 {
+                self.grammar_error(
+                    param.range(),
+                    "type parameter defaults came with Python 3.13",
+                );
+            }
             defaults |= default.is_some();
             self.push(Kind::Typing("a TypeVar bound"), None);
             self.optional(bound);
@@ -849,16 +864,8 @@ impl<'a> Walker<'a> {
                 }
             },
             Expr::Attribute(attribute) => {
-                if self.debug_name && attribute.attr.as_str() == "__debug__" {
-                    match attribute.ctx {
-                        ExprContext::Store => {
-                            self.compile_error(attribute.range, "cannot assign to __debug__");
-                        }
-                        ExprContext::Del => {
-                            self.compile_error(attribute.range, "cannot delete __debug__");
-                        }
-                        _ => {}
-                    }
+                if attribute.ctx == ExprContext::Store {
+                    self.store_name(attribute.attr.as_str(), attribute.range);
                 }
                 self.expr(&attribute.value);
             }
@@ -952,6 +959,9 @@ impl<'a> Walker<'a> {
             Expr::Yield(yielded) => {
                 self.yields(yielded.range, "yield expression");
                 self.optional(yielded.value.as_deref());
+                if yielded.value.is_none() && self.continues_after(yielded.range) {
+                    self.grammar_error(yielded.range, "invalid syntax");
+                }
                 if !self.kind().is_function() {
                     self.compile_error(yielded.range, "'yield' outside function");
                 }
@@ -1181,6 +1191,20 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Whether a `yield` without a value is followed by more of an expression, which the parser
+    /// lets pass: `yield == 1`, `(yield, 1)`.
+    fn continues_after(&self, range: TextRange) -> bool {
+        let end = self.layer.origin(range.end().to_usize());
+        let rest = self.source.get(end..).unwrap_or_default();
+        let rest = rest.trim_start_matches([' ', '\t', '\x0c']).as_bytes();
+        match rest.first() {
+            None | Some(b')' | b'\n' | b'\r' | b';' | b'#' | b'\\' | b'}' | b':') => false,
+            // The conversion or the `=` of a replacement field.
+            Some(b'!' | b'=') => rest.get(1) == Some(&b'='),
+            Some(_) => true,
+        }
+    }
+
     fn yields(&mut self, range: TextRange, what: &str) {
         self.refused_in_typing(range, what);
         if let Kind::Comprehension(kind) = self.kind() {
@@ -1212,7 +1236,13 @@ impl<'a> Walker<'a> {
     fn pattern(&mut self, pattern: &'a Pattern, irrefutable: bool, names: &mut Vec<&'a str>) {
         self.deeper(1);
         match pattern {
-            Pattern::MatchValue(value) => self.expr(&value.value),
+            Pattern::MatchValue(value) => {
+                self.refuse_fstring(
+                    &value.value,
+                    "patterns may only match literals and attribute lookups",
+                );
+                self.expr(&value.value);
+            }
             Pattern::MatchSingleton(_) => {}
             Pattern::MatchSequence(sequence) => {
                 let mut starred = false;
@@ -1237,13 +1267,12 @@ impl<'a> Walker<'a> {
             Pattern::MatchMapping(mapping) => {
                 let mut seen = HashSet::new();
                 for key in &mapping.keys {
-                    if let Some(constant) = constant_key(key) {
-                        if !seen.insert(constant) {
-                            self.compile_error(
-                                mapping.range,
-                                "mapping pattern checks duplicate key",
-                            );
-                        }
+                    self.refuse_fstring(
+                        key,
+                        "mapping pattern keys may only match literals and attribute lookups",
+                    );
+                    if constant_key(key).is_some_and(|constant| !seen.insert(constant)) {
+                        self.compile_error(mapping.range, "mapping pattern checks duplicate key");
                     }
                     self.expr(key);
                 }
@@ -1316,6 +1345,17 @@ impl<'a> Walker<'a> {
             }
         }
         self.depth -= 1;
+    }
+
+    fn refuse_fstring(&mut self, value: &Expr, message: &str) {
+        let refused = match value {
+            Expr::StringLiteral(literal) => self.is_fstring(&literal.value),
+            Expr::FString(_) | Expr::TString(_) => true,
+            _ => false,
+        };
+        if refused {
+            self.grammar_error(value.range(), message);
+        }
     }
 
     fn capture(&mut self, name: &'a str, range: TextRange, names: &mut Vec<&'a str>) {
