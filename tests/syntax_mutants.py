@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 _TOKEN = re.compile(
-    rb"[A-Za-z_][A-Za-z_0-9]*|[0-9][0-9a-zA-Z_.]*|\"\"\"|'''|[ \t]+|\r?\n|[-+*/%@&|^=<>!:]=|\*\*|->|."
+    rb"[A-Za-z_][A-Za-z_0-9]*|[0-9][0-9a-zA-Z_.]*|\"\"\"|'''|[ \t]+|\r?\n|"
+    rb"[-+*/%@&|^=<>!:]=|\*\*|->|."
 )
 _WORDS = (
     b"and as assert async await break class continue def del elif else except finally for from "
@@ -16,7 +17,8 @@ _WORDS = (
 ).split()
 _BITS = [
     *(
-        b'( ) [ ] { } : ; , . = == := -> * ** @ ~ ! \\ \' " """ # $ ? ` 0 1_ 0x 1e f" f\' rb\' {x} {{ }}'
+        b'( ) [ ] { } : ; , . = == := -> * ** @ ~ ! \\ \' " """ # $ ? ` 0 1_ 0x 1e f"'
+        b" f' rb' {x} {{ }}"
     ).split(),
     *(
         b"\\N{SPACE} \\x4 \\u12 *a, **k *, /, :=1 =1 await async nonlocal global yield return"

@@ -269,16 +269,26 @@ fn mask<'a>(text: &'a str, tokens: &[scan::FStringToken]) -> Cow<'a, str> {
         let prefix = token.content_start - quotes.len() - token.start;
         masked.push_str(&text[done..token.start]);
         masked.push_str(quotes);
-        masked.extend(std::iter::repeat_n(
-            'x',
-            token.content_end - token.content_start,
-        ));
+        fill(&mut masked, 'x', token.content_end - token.content_start);
         masked.push_str(quotes);
-        masked.extend(std::iter::repeat_n(' ', prefix));
+        fill(&mut masked, ' ', prefix);
         done = token.end;
     }
     masked.push_str(&text[done..]);
     Cow::Owned(masked)
+}
+
+/// Appends `count` times the ASCII character `filler`, in blocks: f-strings are many and long.
+fn fill(text: &mut String, filler: char, count: usize) {
+    const XS: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    const BLANKS: &str = "        ";
+    let block = if filler == 'x' { XS } else { BLANKS };
+    let mut left = count;
+    while left > 0 {
+        let width = left.min(block.len());
+        text.push_str(&block[..width]);
+        left -= width;
+    }
 }
 
 fn first_error(parsed: &Parsed<Mod>, version: PythonVersion) -> Option<SyntaxProblem> {

@@ -593,6 +593,9 @@ impl<'a> Walker<'a> {
 
     fn try_stmt(&mut self, stmt: &'a StmtTry) {
         let finally = !stmt.finalbody.is_empty();
+        if stmt.handlers.is_empty() && !stmt.orelse.is_empty() {
+            self.grammar_error(stmt.range, "expected 'except' or 'finally' block");
+        }
         if finally {
             self.block(Block::Other, stmt.range);
         }
