@@ -19,7 +19,7 @@ pub use ruff_python_ast::PythonVersion;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_ast::{Mod, ModModule, Stmt};
 use ruff_python_parser::{
-    LexicalErrorType, Mode, ParseErrorType, ParseOptions, Parsed, parse_unchecked,
+    LexicalErrorType, Mode, ParseError, ParseErrorType, ParseOptions, Parsed, parse_unchecked,
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
@@ -211,7 +211,7 @@ fn parse_layer(
     let parsed_text = mask(text, tokens);
     let options = ParseOptions::from(Mode::Module).with_target_version(version);
     let parsed = parse_unchecked(&parsed_text, options);
-    if let Some(problem) = first_error(&parsed, version) {
+    if let Some(problem) = first_error(&parsed, &parsed_text, version) {
         return Err(layer.place(problem).into());
     }
     let Mod::Module(module) = parsed.into_syntax() else {
@@ -291,10 +291,11 @@ fn fill(text: &mut String, filler: char, count: usize) {
     }
 }
 
-fn first_error(parsed: &Parsed<Mod>, version: PythonVersion) -> Option<SyntaxProblem> {
+fn first_error(parsed: &Parsed<Mod>, text: &str, version: PythonVersion) -> Option<SyntaxProblem> {
     let errors = parsed
         .errors()
         .iter()
+        .filter(|error| !is_bare_raise(error, text))
         .map(|error| (error.location, message(&error.error)));
     let unsupported = parsed.unsupported_syntax_errors().iter().map(|error| {
         (
@@ -310,6 +311,17 @@ fn first_error(parsed: &Parsed<Mod>, version: PythonVersion) -> Option<SyntaxPro
         end: range.end().to_usize(),
         message,
     })
+}
+
+/// Whether the parser misses an exception in `raise;`, which is complete.
+fn is_bare_raise(error: &ParseError, text: &str) -> bool {
+    let (before, after) = text.split_at(error.location.start().to_usize());
+    error.error == ParseErrorType::ExpectedExpression
+        && after.starts_with(';')
+        && before
+            .trim_end_matches([' ', '\t', '\x0c'])
+            .strip_suffix("raise")
+            .is_some_and(|rest| !rest.ends_with(|last: char| last.is_alphanumeric() || last == '_'))
 }
 
 /// An error of the grammar in CPython's words, which mostly are "invalid syntax".
