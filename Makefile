@@ -1,0 +1,84 @@
+# Two commands on a machine with Rust and Python 3.11 or newer: `make demo` and `make test`.
+# Everything is installed into .venv from hashed locks; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= examples
+# More words for pytest, e.g. `make test-python ARGS='-k sarif -n0'`.
+ARGS ?=
+
+# pyo3 asks an interpreter for its version; without this it would ask whichever is first on PATH.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+
+DEPENDENCIES := $(VENV)/.dependencies
+EXTENSION := $(VENV)/.extension
+# Only these can change the extension or its metadata; Python files are used where they stand.
+EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: help setup demo run test test-rust test-python lint format bench docs lock wheel clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(EXTENSION) ## Create .venv, install the locked tools and build the extension
+
+demo: setup ## Check the example packages (or DEMO=path)
+	@$(BIN)/explint check $(DEMO) --isolated --exit-zero
+
+run: demo ## The same as demo
+
+test: lint test-rust test-python ## Everything a change must pass
+
+test-rust: $(DEPENDENCIES) ## Rust unit tests
+	cargo test --locked --package explint-core
+
+test-python: setup ## Python tests (ARGS='…' is handed to pytest)
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: setup ## Formatting, clippy, ruff and mypy
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(DEPENDENCIES) ## Rewrite Rust and Python files in the house style
+	cargo fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Print a table of speed and memory ratios (ARGS='…' is handed to benches/run.py)
+	$(BIN)/python benches/run.py $(ARGS)
+
+docs: setup ## Write the rule pages from the rule table
+	$(BIN)/python scripts/rule_pages.py
+
+lock: $(DEPENDENCIES) ## Resolve requirements/dev.txt and Cargo.lock anew
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	    --quiet --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	cargo update
+
+wheel: $(DEPENDENCIES) ## Build a wheel into dist/
+	$(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
+
+clean: ## Remove everything that make creates
+	cargo clean
+	rm -rf $(VENV) dist benches/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find python -name '_core*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "explint needs Python 3.11 or newer, but \`$(PYTHON)\` is not: run make with PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEPENDENCIES): requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(EXTENSION): $(DEPENDENCIES) $(EXTENSION_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
