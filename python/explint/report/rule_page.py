@@ -57,7 +57,7 @@ def index(rules: Iterable[Rule]) -> str:
         lines += [f"## {family}", "", "| code | rule | severity | criteria | finds |"]
         lines.append("|---|---|---|---|---|")
         for rule in rows:
-            criteria = ", ".join(map(str, rule.criteria)) or "–"
+            criteria = ", ".join(map(str, rule.criteria)) or "none"
             finds = rule.summary.replace("|", "\\|")
             link = f"[{rule.name}]({rule.slug}.md)"
             lines.append(f"| {rule.code} | {link} | {rule.severity.value} | {criteria} | {finds} |")
