@@ -16,13 +16,15 @@ def with_fingerprints(
     """Gives each finding the digest of its rule, path, normalised line and occurrence.
 
     ``lines_of`` returns the decoded lines of a file, or None. Two findings of one rule on equal
-    lines of one file differ by their occurrence, counted in the order given.
+    lines of one file differ by their occurrence, counted in the order given. A finding about a file
+    as a whole stands at its very start and has no line of its own.
     """
     seen: dict[tuple[str, str, str], int] = {}
     stamped = []
     for finding in findings:
         lines = lines_of(finding.path) or ()
-        line = lines[finding.line - 1] if 0 < finding.line <= len(lines) else ""
+        whole = finding.end_line == finding.end_column == 1
+        line = lines[finding.line - 1] if not whole and finding.line <= len(lines) else ""
         key = (finding.rule, finding.path, " ".join(line.split()))
         occurrence = seen[key] = seen.get(key, -1) + 1
         text = "\x00".join((*key, str(occurrence)))
