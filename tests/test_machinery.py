@@ -16,6 +16,7 @@ from explint import pipeline
 from explint.experiment import Experiment
 from explint.fingerprint import with_fingerprints
 from explint.model import Confidence, Coverage, Finding, PackageReport, Severity
+from explint.rules import python_rules
 from explint.rules.registry import Hit, Unknown, rule
 
 FILES: dict[str, str | bytes] = {
@@ -50,7 +51,7 @@ def fake_crash(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 @pytest.fixture
 def _with_a_failing_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = pipeline.python_rules()
+    rules = python_rules()
     monkeypatch.setattr(pipeline, "python_rules", lambda: (fake_crash, *rules))
 
 

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from typing import Final, final
 
+__all__ = ["FACTS_VERSION", "Scanner", "rules"]
+
 FACTS_VERSION: Final[int]
 
 def rules() -> bytes: ...
