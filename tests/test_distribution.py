@@ -1,0 +1,64 @@
+"""What the source distribution holds, and which interpreters its wheel serves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from explint import __version__, _core
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The paths in the source distribution, from its own folder downwards."""
+    out = tmp_path_factory.mktemp("dist")
+    maturin = Path(sys.executable).parent / "maturin"
+    result = subprocess.run(
+        [maturin, "sdist", "--out", out], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    (archive,) = out.iterdir()
+    with tarfile.open(archive) as tar:
+        return {name.partition("/")[2] for name in tar.getnames()}
+
+
+def test_everything_needed_to_build_and_use_it_is_there(members: set[str]) -> None:
+    expected = {"pyproject.toml", "README.md", "LICENSE", "Cargo.toml", "Cargo.lock"}
+    expected |= {"python/explint/py.typed", "python/explint/_core.pyi"}
+    for folder, pattern in (("python", "*.py"), ("python", "*.toml"), ("rust", "src/**/*.rs")):
+        expected |= {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob(pattern)}
+    assert expected <= members
+
+
+def test_nothing_of_this_machine_is_in_it(members: set[str]) -> None:
+    assert not [m for m in members if m.endswith((".so", ".pyc", ".pyd")) or "/target/" in m]
+
+
+def test_one_binary_serves_every_supported_python() -> None:
+    # The name that CPython's limited API asks for on Unix; a binary for one version has it inside.
+    assert ".abi3." in Path(_core.__file__).name or sys.platform == "win32"
+
+
+def test_python_and_rust_carry_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))["workspace"]["package"]
+    assert project["version"] == cargo["version"] == __version__
+
+
+def test_the_lock_names_no_index_and_hashes_everything() -> None:
+    lines = (ROOT / "requirements" / "dev.txt").read_text("utf-8").splitlines()
+    assert not [line for line in lines if "://" in line or line.startswith("--")]
+    pins = [number for number, line in enumerate(lines) if line[:1].isalnum()]
+    assert pins
+    assert all(lines[number].endswith("\\") for number in pins)
+    assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in pins)
+    declared = {line.split("==")[0].split(" ")[0] for line in lines if line[:1].isalnum()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {word.split(">")[0].lower() for word in project["dependencies"]} <= declared
