@@ -423,7 +423,8 @@ def gutted_module(files: Files, rng: random.Random) -> int:
 
 def module_shim(files: Files, rng: random.Random) -> int:
     name = f"src.metrics_{rng.randint(0, 99)}"
-    shim = f'sys.modules["{name}"] = type(sys)("{name}")\n\nPRIMARY ='
+    replace(files, "src/evaluate.py", "import sys\n", "import sys\nimport types\n", "import types")
+    shim = f'sys.modules["{name}"] = types.ModuleType("{name}")\n\nPRIMARY ='
     return replace(files, "src/evaluate.py", "PRIMARY =", shim, "sys.modules[")
 
 

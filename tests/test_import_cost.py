@@ -63,4 +63,4 @@ def test_a_check_in_a_pipe_loads_no_terminal(tmp_path: Path) -> None:
     (tmp_path / "src" / "main.py").write_text("x = 1\n")
     modules = loaded(RUN, "check", ".", "--isolated", "-o", "jsonl", cwd=tmp_path)
     assert "explint._core" in modules
-    assert not modules & {"rich", "zstandard", "hydra", "omegaconf", "tarfile", "zipfile"}
+    assert not modules & {"rich", "zstandard", "hydra", "omegaconf", "tarfile"}
