@@ -199,9 +199,7 @@ def _prepare(
     package: Package, options: CheckOptions, protocols: dict[str, core.FileProtocol]
 ) -> _Job:
     start = Path(package.source.location) if package.source.kind == "folder" else None
-    settings = resolve(
-        start, config=options.config, isolated=options.isolated, flags=options.flags
-    )
+    settings = resolve(start, config=options.config, isolated=options.isolated, flags=options.flags)
     profile, choice = choose_profile(package, settings.config.profile)
     protocol = protocols.get(profile.name)
     if protocol is None:
@@ -232,16 +230,14 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     text = PackageText(experiment)
     rows = rules_by_name()
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
-    questions = [
-        OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns
-    ]
+    questions = [OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns]
     crashes = [(rows[rule], path, what) for rule, path, what in facts.crashes]
     for rule in python_rules():
         if rule.row.profiles and job.profile.name not in rule.row.profiles:
             continue
         answers, crash = _ask(rule, experiment)
         if crash is not None:
-            crashes.append((rule.row, job.profile.config.primary, crash))
+            crashes.append((rule.row, job.profile.config.primary or "pyproject.toml", crash))
             continue
         for answer in answers:
             if isinstance(answer, Unknown):
@@ -293,9 +289,7 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     return report, text
 
 
-def _ask(
-    rule: PythonRule, experiment: Experiment
-) -> tuple[list[Hit | Unknown], str | None]:
+def _ask(rule: PythonRule, experiment: Experiment) -> tuple[list[Hit | Unknown], str | None]:
     """A rule's answers, or what went wrong: one failing rule must not end the run."""
     try:
         return list(rule.function(experiment)), None
@@ -317,9 +311,7 @@ def _from_core(found: core.CoreFinding, row: Rule) -> Finding:
         end_line=found.end_line,
         end_column=found.end_column,
         criteria=row.criteria,
-        related=tuple(
-            Related(path=r.path, line=r.line, message=r.message) for r in found.related
-        ),
+        related=tuple(Related(path=r.path, line=r.line, message=r.message) for r in found.related),
     )
 
 
