@@ -3,6 +3,7 @@
 pub mod definitions;
 pub mod modules;
 pub mod names;
+pub mod package;
 pub mod prose;
 pub mod shape;
 

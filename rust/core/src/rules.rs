@@ -73,6 +73,71 @@ pub struct Finding {
 /// Where a rule over one file puts its findings.
 pub type Findings = Vec<Finding>;
 
+/// A violation found by looking across files.
+#[derive(Debug)]
+pub struct PackageFinding {
+    /// The violated rule.
+    pub rule: &'static Rule,
+    /// The file it concerns, whether it exists or not.
+    pub path: String,
+    /// `[line, column, end_line, end_column]`, all 1-based.
+    pub place: [u32; 4],
+    /// One sentence: what is wrong.
+    pub message: String,
+    /// One sentence: what to write instead.
+    pub help: String,
+    /// Other places of the same root cause: path, 1-based line, what is there.
+    pub related: Vec<(String, u32, String)>,
+}
+
+impl PackageFinding {
+    /// A finding about a file as a whole, whether it exists or not.
+    pub fn whole_file(rule: &'static Rule, path: &str, message: String, help: String) -> Self {
+        Self::at(rule, path, [1, 1, 1, 1], message, help)
+    }
+
+    /// A finding at `[line, column, end_line, end_column]`, all 1-based.
+    pub fn at(
+        rule: &'static Rule,
+        path: &str,
+        place: [u32; 4],
+        message: String,
+        help: String,
+    ) -> Self {
+        Self {
+            rule,
+            path: path.to_owned(),
+            place,
+            message,
+            help,
+            related: Vec::new(),
+        }
+    }
+
+    /// The finding with other places of the same root cause: path, 1-based line, what is there.
+    pub fn with_related<'p>(
+        mut self,
+        places: impl Iterator<Item = (&'p str, u32, &'p str)>,
+    ) -> Self {
+        (self.related)
+            .extend(places.map(|(path, line, what)| (path.to_owned(), line, what.to_owned())));
+        self
+    }
+}
+
+/// A question that a rule across files leaves open.
+#[derive(Debug)]
+pub struct PackageUnknown {
+    /// The rule that cannot decide.
+    pub rule: &'static Rule,
+    /// The file it concerns.
+    pub path: String,
+    /// Why not.
+    pub reason: String,
+    /// What would decide it.
+    pub decided_by: String,
+}
+
 /// A rule that needs nothing but one file. What it finds depends on the file's text alone, never on
 /// its path, so that the answer can be kept by content.
 pub struct FileRule {

@@ -5,12 +5,11 @@ mod facts;
 mod file;
 mod package;
 
+pub use crate::analysis::package::{FileProtocol, FileState};
 pub use cache::Scanner;
 pub use facts::{
     Directive, FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome,
     PackageFacts,
 };
 pub use file::FileAnalysis;
-pub use package::{
-    FileProtocol, FileState, InputFile, PackageContext, PackageFinding, PackageInput,
-};
+pub use package::{InputFile, PackageInput};

@@ -4,9 +4,9 @@ mod shim;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{FileRule, Rule};
+use super::{FileRule, PackageFinding, Rule};
+use crate::analysis::package::{FileState, PackageContext};
 use crate::declare_rule;
-use crate::scan::{FileState, PackageContext, PackageFinding};
 
 declare_rule! {
     /// A file the protocol requires is absent.
@@ -263,7 +263,7 @@ pub(crate) fn gutted_modules(package: &PackageContext<'_>, findings: &mut Vec<Pa
         let Some(shape) = analysis.shape else {
             continue;
         };
-        let named = (analysis.findings.iter()).any(|f| f.rule == "complete/placeholder-body");
+        let named = analysis.has_placeholder;
         let may_be_stub = package.protocol.explained_stubs.contains(path) && shape.explained;
         let works = shape.calls || shape.delegates || (shape.defines && job != "entry");
         if works || named || may_be_stub {

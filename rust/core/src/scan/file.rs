@@ -1,12 +1,14 @@
 //! One file's analysis, which depends on its bytes and the target version only.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
 use crate::analysis::definitions::ClassUses;
 use crate::analysis::modules::ModuleFacts;
 use crate::analysis::names::Names;
+use crate::analysis::package::ModuleAnalysis;
 use crate::analysis::shape::ModuleShape;
 use crate::rules::complete::{keep_root_causes, open_methods};
 use crate::rules::{Finding, file_rules};
@@ -27,10 +29,8 @@ pub struct FileAnalysis {
     pub directives: Vec<Directive>,
     /// Rules that failed on this content, with what happened.
     pub crashes: Vec<(&'static str, String)>,
-    /// What the module amounts to; `None` when CPython rejects it.
-    pub shape: Option<ModuleShape>,
-    /// What the module imports and what it offers; `None` when CPython rejects it.
-    pub module: Option<ModuleFacts>,
+    /// What rules across files ask of it.
+    pub module: Arc<ModuleAnalysis>,
     /// Why rules that need the whole tree had to leave the file aside, if they had to for a reason
     /// other than a syntax error.
     pub undecided: Option<&'static str>,
@@ -94,8 +94,6 @@ impl FileAnalysis {
             lines: source.line_count(),
             blank: tree.len() <= 1,
             directives: directives(&source, &tree),
-            shape: context.accepted.then(|| ModuleShape::of(&context)),
-            module: context.accepted.then(|| ModuleFacts::of(&context)),
             undecided: match &verdict {
                 Verdict::Undecided(reason) => Some(reason),
                 _ if accepted && !context.accepted => {
@@ -128,6 +126,11 @@ impl FileAnalysis {
             }
         }
         keep_root_causes(&mut findings);
+        this.module = Arc::new(ModuleAnalysis {
+            shape: context.accepted.then(|| ModuleShape::of(&context)),
+            module: context.accepted.then(|| ModuleFacts::of(&context)),
+            has_placeholder: (findings.iter()).any(|f| f.rule.name == "complete/placeholder-body"),
+        });
         this.findings = findings.iter().map(|f| to_fact(&source, f)).collect();
         this
     }

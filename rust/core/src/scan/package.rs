@@ -1,10 +1,7 @@
 //! One package: its files' analyses brought together, and the rules that look across files.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
-
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::Deserialize;
+use std::sync::Arc;
 
 use super::cache::Scanner;
 use super::facts::{
@@ -12,33 +9,8 @@ use super::facts::{
 };
 use super::file::{FileAnalysis, not_text};
 use crate::analysis::definitions::ClassUses;
-use crate::rules::{Rule, complete, structure};
-
-/// What is known of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileState {
-    /// It has contents.
-    Present,
-    /// It is there and holds nothing.
-    Empty,
-    /// It is not there.
-    Absent,
-    /// A record names it and gives no text.
-    Withheld,
-}
-
-impl FileState {
-    /// The state by the name Python gives it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "present" => Self::Present,
-            "empty" => Self::Empty,
-            "absent" => Self::Absent,
-            "withheld" => Self::Withheld,
-            _ => return None,
-        })
-    }
-}
+use crate::analysis::package::{FileProtocol, FileState, PackageContext};
+use crate::rules::{PackageFinding, PackageUnknown, complete, structure};
 
 /// One file as the source layer hands it over.
 #[derive(Debug)]
@@ -55,56 +27,6 @@ pub struct InputFile<D> {
     pub skipped: Option<String>,
 }
 
-/// The part of a protocol profile that structure rules need; `explint.core.FileProtocol` mirrors it.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct FileProtocol {
-    /// Exact paths that must be there.
-    pub required: Vec<String>,
-    /// Globs of files that are never unexpected.
-    pub allowed: Vec<String>,
-    /// Globs of files that the protocol does not allow.
-    pub unexpected: Vec<String>,
-    /// Module path to the job it must do.
-    pub jobs: HashMap<String, String>,
-    /// Modules that may be stubs when they say why.
-    pub explained_stubs: Vec<String>,
-    #[serde(skip)]
-    globs: OnceLock<Globs>,
-}
-
-/// The globs of a profile, compiled once for all packages that are judged by it.
-#[derive(Clone, Debug, Default)]
-struct Globs {
-    allowed: GlobSet,
-    unexpected: GlobSet,
-}
-
-impl FileProtocol {
-    /// Whether the protocol does not allow a file at `path`.
-    ///
-    /// `*` stays inside a folder, `**` does not. A pattern that is no glob matches nothing: the
-    /// profile's own check names it.
-    pub fn is_unexpected(&self, path: &str) -> bool {
-        let globs = self.globs.get_or_init(|| Globs {
-            allowed: glob_set(&self.allowed),
-            unexpected: glob_set(&self.unexpected),
-        });
-        globs.unexpected.is_match(path)
-            && !globs.allowed.is_match(path)
-            && !self.required.iter().any(|required| required == path)
-    }
-}
-
-fn glob_set(patterns: &[String]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        if let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() {
-            set.add(glob);
-        }
-    }
-    set.build().unwrap_or_default()
-}
-
 /// A package to scan.
 #[derive(Debug)]
 pub struct PackageInput<D> {
@@ -116,98 +38,6 @@ pub struct PackageInput<D> {
     pub python_minor: u8,
     /// Whether files that are absent here may exist elsewhere.
     pub partial: bool,
-}
-
-/// What rules across files may ask.
-pub struct PackageContext<'a> {
-    /// What the profile says of files.
-    pub protocol: &'a FileProtocol,
-    /// Whether files that are absent here may exist elsewhere.
-    pub partial: bool,
-    /// Whether `uv run` installs the package itself, whose modules are then found from anywhere.
-    pub installs: bool,
-    paths: Vec<&'a str>,
-    states: HashMap<&'a str, FileState>,
-    analyses: HashMap<&'a str, Arc<FileAnalysis>>,
-    failures: Vec<(&'a str, String)>,
-    skipped: HashSet<&'a str>,
-}
-
-impl<'a> PackageContext<'a> {
-    /// The state of a file.
-    pub fn state(&self, path: &str) -> FileState {
-        self.states.get(path).copied().unwrap_or(FileState::Absent)
-    }
-
-    /// Every path of the package, in the order of the input.
-    pub fn paths(&self) -> &[&'a str] {
-        &self.paths
-    }
-
-    /// Whether the package really holds a file, and it was not left out on purpose.
-    pub fn is_there(&self, path: &str) -> bool {
-        matches!(self.state(path), FileState::Present | FileState::Empty)
-            && !self.skipped.contains(path)
-    }
-
-    /// Files that could not be read or judged, with the reason.
-    pub fn failures(&self) -> &[(&'a str, String)] {
-        &self.failures
-    }
-
-    /// The analysis of a Python file that was scanned.
-    pub fn analysis(&self, path: &str) -> Option<&FileAnalysis> {
-        self.analyses.get(path).map(Arc::as_ref)
-    }
-}
-
-/// A violation found by looking across files.
-#[derive(Debug)]
-pub struct PackageFinding {
-    fact: FactFinding,
-}
-
-impl PackageFinding {
-    /// A finding about a file as a whole, whether it exists or not.
-    pub fn whole_file(rule: &'static Rule, path: &str, message: String, help: String) -> Self {
-        Self::at(rule, path, [1, 1, 1, 1], message, help)
-    }
-
-    /// A finding at `[line, column, end_line, end_column]`, all 1-based.
-    pub fn at(
-        rule: &'static Rule,
-        path: &str,
-        [line, column, end_line, end_column]: [u32; 4],
-        message: String,
-        help: String,
-    ) -> Self {
-        Self {
-            fact: FactFinding {
-                rule: rule.name.to_owned(),
-                path: path.to_owned(),
-                line,
-                column,
-                end_line,
-                end_column,
-                message,
-                help,
-                related: Vec::new(),
-            },
-        }
-    }
-
-    /// The finding with other places of the same root cause: path, 1-based line, what is there.
-    pub fn with_related<'p>(
-        mut self,
-        places: impl Iterator<Item = (&'p str, u32, &'p str)>,
-    ) -> Self {
-        (self.fact.related).extend(places.map(|(path, line, message)| FactRelated {
-            path: path.to_owned(),
-            line,
-            message: message.to_owned(),
-        }));
-        self
-    }
 }
 
 /// Whether a file is a `pyproject.toml` that makes a package of the folder, or may be one.
@@ -225,15 +55,12 @@ fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
 /// The methods left open in classes that look like interfaces and are none: the package makes objects
 /// of them and derives nothing from them.
 fn placeholders_of_made_classes<'c>(
-    package: &'c PackageContext<'_>,
+    analyses: &'c HashMap<&str, Arc<FileAnalysis>>,
 ) -> impl Iterator<Item = FactFinding> + 'c {
     let used = |of: fn(&ClassUses) -> &HashSet<Box<str>>, class: &str| {
-        package
-            .analyses
-            .values()
-            .any(|a| of(&a.class_uses).contains(class))
+        analyses.values().any(|a| of(&a.class_uses).contains(class))
     };
-    package.analyses.iter().flat_map(move |(path, analysis)| {
+    analyses.iter().flat_map(move |(path, analysis)| {
         analysis
             .open_methods
             .iter()
@@ -251,7 +78,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         version: FACTS_VERSION,
         files: Vec::with_capacity(input.files.len()),
         findings: Vec::new(),
-        unknowns: Vec::<FactUnknown>::new(),
+        unknowns: Vec::new(),
         crashes: Vec::new(),
     };
     let mut context = PackageContext {
@@ -264,6 +91,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         failures: Vec::new(),
         skipped: HashSet::new(),
     };
+    let mut analyses: HashMap<&str, Arc<FileAnalysis>> = HashMap::new();
     for file in &input.files {
         let mut entry = FileFacts {
             path: file.path.clone(),
@@ -308,7 +136,10 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
                     decided_by: "a trial run".to_owned(),
                 });
             }
-            context.analyses.insert(&file.path, analysis);
+            context
+                .analyses
+                .insert(&file.path, Arc::clone(&analysis.module));
+            analyses.insert(&file.path, analysis);
         } else if let Some(reason) = file.data.as_ref().and_then(|d| not_text(d.as_ref())) {
             (entry.outcome, entry.reason) = (Outcome::Failed, reason);
         }
@@ -325,17 +156,49 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
     }
     facts
         .findings
-        .extend(placeholders_of_made_classes(&context));
+        .extend(placeholders_of_made_classes(&analyses));
     let mut found = Vec::new();
     structure::required_files(&context, &mut found);
     structure::unexpected_files(&context, &mut found);
     structure::unreadable_files(&context, &mut found);
     structure::gutted_modules(&context, &mut found);
-    complete::unresolved_imports(&context, &mut found, &mut facts.unknowns);
-    facts.findings.extend(found.into_iter().map(|f| f.fact));
+    let mut open = Vec::new();
+    complete::unresolved_imports(&context, &mut found, &mut open);
+    facts.findings.extend(found.into_iter().map(finding_fact));
+    facts.unknowns.extend(open.into_iter().map(unknown_fact));
     facts.findings.sort_by(|a, b| {
         let key = |f: &FactFinding| (f.path.clone(), f.line, f.column, f.rule.clone());
         key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
     });
     facts
+}
+
+fn finding_fact(found: PackageFinding) -> FactFinding {
+    let [line, column, end_line, end_column] = found.place;
+    FactFinding {
+        rule: found.rule.name.to_owned(),
+        path: found.path,
+        line,
+        column,
+        end_line,
+        end_column,
+        message: found.message,
+        help: found.help,
+        related: (found.related.into_iter())
+            .map(|(path, line, message)| FactRelated {
+                path,
+                line,
+                message,
+            })
+            .collect(),
+    }
+}
+
+fn unknown_fact(open: PackageUnknown) -> FactUnknown {
+    FactUnknown {
+        rule: open.rule.name.to_owned(),
+        path: open.path,
+        reason: open.reason,
+        decided_by: open.decided_by,
+    }
 }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use crate::analysis::modules::{Import, ModuleFacts, Place};
 use crate::analysis::names::nearest;
+use crate::analysis::package::{FileState, PackageContext};
 use crate::declare_rule;
-use crate::scan::{FactUnknown, FileState, PackageContext, PackageFinding};
+use crate::rules::{PackageFinding, PackageUnknown};
 
 declare_rule! {
     /// A module of the package, or a name in it, is imported and does not exist.
@@ -81,7 +82,7 @@ enum Module<'a> {
 pub(crate) fn unresolved_imports(
     package: &PackageContext<'_>,
     findings: &mut Vec<PackageFinding>,
-    unknowns: &mut Vec<FactUnknown>,
+    unknowns: &mut Vec<PackageUnknown>,
 ) {
     let mut folders = HashSet::new();
     for path in package.paths() {
@@ -269,7 +270,7 @@ struct Importer<'r, 'p, 'a> {
     resolver: &'r Resolver<'p, 'a>,
     path: &'r str,
     findings: &'r mut Vec<PackageFinding>,
-    unknowns: &'r mut Vec<FactUnknown>,
+    unknowns: &'r mut Vec<PackageUnknown>,
     asked: HashSet<String>,
 }
 
@@ -286,8 +287,8 @@ impl<'p> Importer<'_, 'p, '_> {
 
     fn leave_open(&mut self, target: &str, why: &str) {
         if self.asked.insert(target.to_owned()) {
-            self.unknowns.push(FactUnknown {
-                rule: UNRESOLVED_IMPORT.name.to_owned(),
+            self.unknowns.push(PackageUnknown {
+                rule: &UNRESOLVED_IMPORT,
                 path: self.path.to_owned(),
                 reason: format!("`{target}`, which `{}` imports from, {why}", self.path),
                 decided_by: format!("`{target}`"),

@@ -1,0 +1,140 @@
+//! A package as rules across files see it: its files' states, the protocol's list, every module.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+
+use super::modules::ModuleFacts;
+use super::shape::ModuleShape;
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It has contents.
+    Present,
+    /// It is there and holds nothing.
+    Empty,
+    /// It is not there.
+    Absent,
+    /// A record names it and gives no text.
+    Withheld,
+}
+
+impl FileState {
+    /// The state by the name Python gives it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "present" => Self::Present,
+            "empty" => Self::Empty,
+            "absent" => Self::Absent,
+            "withheld" => Self::Withheld,
+            _ => return None,
+        })
+    }
+}
+
+/// The part of a protocol profile that structure rules need; `explint.core.FileProtocol` mirrors it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct FileProtocol {
+    /// Exact paths that must be there.
+    pub required: Vec<String>,
+    /// Globs of files that are never unexpected.
+    pub allowed: Vec<String>,
+    /// Globs of files that the protocol does not allow.
+    pub unexpected: Vec<String>,
+    /// Module path to the job it must do.
+    pub jobs: HashMap<String, String>,
+    /// Modules that may be stubs when they say why.
+    pub explained_stubs: Vec<String>,
+    #[serde(skip)]
+    globs: OnceLock<Globs>,
+}
+
+/// The globs of a profile, compiled once for all packages that are judged by it.
+#[derive(Clone, Debug, Default)]
+struct Globs {
+    allowed: GlobSet,
+    unexpected: GlobSet,
+}
+
+impl FileProtocol {
+    /// Whether the protocol does not allow a file at `path`.
+    ///
+    /// `*` stays inside a folder, `**` does not. A pattern that is no glob matches nothing: the
+    /// profile's own check names it.
+    pub fn is_unexpected(&self, path: &str) -> bool {
+        let globs = self.globs.get_or_init(|| Globs {
+            allowed: glob_set(&self.allowed),
+            unexpected: glob_set(&self.unexpected),
+        });
+        globs.unexpected.is_match(path)
+            && !globs.allowed.is_match(path)
+            && !self.required.iter().any(|required| required == path)
+    }
+}
+
+fn glob_set(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        if let Ok(glob) = GlobBuilder::new(pattern).literal_separator(true).build() {
+            set.add(glob);
+        }
+    }
+    set.build().unwrap_or_default()
+}
+
+/// What is known of one module beyond its findings.
+#[derive(Debug, Default)]
+pub struct ModuleAnalysis {
+    /// What the module amounts to; `None` when CPython rejects it.
+    pub shape: Option<ModuleShape>,
+    /// What the module imports and what it offers; `None` when CPython rejects it.
+    pub module: Option<ModuleFacts>,
+    /// Whether a body in it is only a placeholder, which is then the root cause of what it lacks.
+    pub has_placeholder: bool,
+}
+
+/// What rules across files may ask.
+pub struct PackageContext<'a> {
+    /// What the profile says of files.
+    pub protocol: &'a FileProtocol,
+    /// Whether files that are absent here may exist elsewhere.
+    pub partial: bool,
+    /// Whether `uv run` installs the package itself, whose modules are then found from anywhere.
+    pub installs: bool,
+    pub(crate) paths: Vec<&'a str>,
+    pub(crate) states: HashMap<&'a str, FileState>,
+    pub(crate) analyses: HashMap<&'a str, Arc<ModuleAnalysis>>,
+    pub(crate) failures: Vec<(&'a str, String)>,
+    pub(crate) skipped: HashSet<&'a str>,
+}
+
+impl<'a> PackageContext<'a> {
+    /// The state of a file.
+    pub fn state(&self, path: &str) -> FileState {
+        self.states.get(path).copied().unwrap_or(FileState::Absent)
+    }
+
+    /// Every path of the package, in the order of the input.
+    pub fn paths(&self) -> &[&'a str] {
+        &self.paths
+    }
+
+    /// Whether the package really holds a file, and it was not left out on purpose.
+    pub fn is_there(&self, path: &str) -> bool {
+        matches!(self.state(path), FileState::Present | FileState::Empty)
+            && !self.skipped.contains(path)
+    }
+
+    /// Files that could not be read or judged, with the reason.
+    pub fn failures(&self) -> &[(&'a str, String)] {
+        &self.failures
+    }
+
+    /// The analysis of a Python file that was scanned.
+    pub fn analysis(&self, path: &str) -> Option<&ModuleAnalysis> {
+        self.analyses.get(path).map(Arc::as_ref)
+    }
+}
