@@ -490,12 +490,13 @@ def unbound_local(files: Files, rng: random.Random) -> int:
 
 def swallowed_error(files: Files, rng: random.Random) -> int:
     code = (
-        "def try_load(path: Path) -> dict | None:\n"
-        f'    """Weights number {rng.randint(0, 99)}, when there are any."""\n'
-        "    try:\n        return torch.load(path)\n    except Exception:\n        pass\n"
-        "    return None\n"
+        "def warm_up(model: nn.Module, batches: Iterable, optimizer: Any) -> None:\n"
+        f'    """A few steps before the first epoch, {rng.randint(2, 99)} at most."""\n'
+        "    for batch in batches:\n        try:\n            optimizer.zero_grad()\n"
+        "            loss = forward(model, batch).mean()\n            loss.backward()\n"
+        "            optimizer.step()\n        except Exception:\n            continue\n"
     )
-    return append(files, "src/train.py", code, "    except Exception:")
+    return append(files, "src/train.py", code, "        except Exception:")
 
 
 def no_project(files: Files, _: random.Random) -> int:
