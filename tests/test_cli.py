@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from explint.report import FORMATS
 
 import explint.pipeline
 from explint import config
@@ -32,6 +31,7 @@ from explint.model import (
     Verdict,
 )
 from explint.pipeline import CheckOptions
+from explint.report import FORMATS
 from explint.rules.table import rule_table
 
 DOCS = Path(__file__).parent.parent / "docs"

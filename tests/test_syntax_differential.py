@@ -14,8 +14,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from explint._core import syntax_verdict
 
+from explint._core import syntax_verdict
 from syntax_mutants import mutant
 
 FULL = os.environ.get("EXPLINT_DIFFERENTIAL") == "full"

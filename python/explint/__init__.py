@@ -11,18 +11,18 @@ Importing this module loads nothing of the command line.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 __all__ = ["Finding", "PackageReport", "Report", "Severity", "Verdict", "__version__", "check"]
 
 if TYPE_CHECKING:
-    from explint.pipeline import check
     from explint.model import Finding, PackageReport, Report, Severity, Verdict
+    from explint.pipeline import check
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded on first use, so that `import explint` costs next to nothing.
     if name == "check":
         from explint.pipeline import check

@@ -137,9 +137,7 @@ class Scanner:
         self._scanner = _core.Scanner(threads)
         self._protocols: dict[int, tuple[FileProtocol, bytes]] = {}
 
-    def scan(
-        self, packages: Sequence[tuple[Package, FileProtocol, int]]
-    ) -> list[PackageFacts]:
+    def scan(self, packages: Sequence[tuple[Package, FileProtocol, int]]) -> list[PackageFacts]:
         """The facts of each (package, protocol, minor version of Python 3), in the order given.
 
         Raises:

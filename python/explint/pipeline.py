@@ -11,7 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from explint import __version__, core
-from explint.config import Settings, resolve
+from explint.config import ConfigError, Settings, resolve
 from explint.experiment import Experiment
 from explint.fingerprint import with_fingerprints
 from explint.grammar import target_minor
@@ -32,7 +32,7 @@ from explint.model import (
     ToolInfo,
 )
 from explint.package import FileState, Package
-from explint.protocol import Profile, choose_profile
+from explint.protocol import Profile, ProfileError, choose_profile
 from explint.rules import python_rules
 from explint.rules.registry import Hit, PythonRule, Unknown
 from explint.rules.table import rule_table, rules_by_name
@@ -178,42 +178,78 @@ def _check_packages(
     packages: Iterable[Package | InputError], options: CheckOptions
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
     scanner = core.Scanner(options.jobs)
-    protocols: dict[str, core.FileProtocol] = {}
+    protocols = _Protocols()
     batch: list[_Job] = []
     size = 0
+    # The first batches are small, so that the first results are there at once.
+    room = 1
     for package in packages:
-        if isinstance(package, InputError):
+        job = (
+            package
+            if isinstance(package, InputError)
+            else _prepare(package, options, protocols)
+        )
+        if isinstance(job, InputError):
             yield from _flush(scanner, batch)
             batch, size = [], 0
-            yield package
+            yield job
             continue
-        batch.append(_prepare(package, options, protocols))
-        size += sum(len(f.data) for f in package.files.values() if f.data)
-        if len(batch) >= BATCH_PACKAGES or size >= BATCH_BYTES:
+        batch.append(job)
+        size += sum(len(f.data) for f in job.package.files.values() if f.data)
+        if len(batch) >= room or size >= BATCH_BYTES:
             yield from _flush(scanner, batch)
             batch, size = [], 0
+            room = min(2 * room, BATCH_PACKAGES)
     yield from _flush(scanner, batch)
 
 
+class _Protocols:
+    """What the core needs of each profile, made once: few profiles serve many packages."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Profile, core.FileProtocol]] = {}
+
+    def of(self, profile: Profile) -> core.FileProtocol:
+        """The part of ``profile`` that speaks of files."""
+        made = self._made.get(profile.name)
+        if made is None or made[0] != profile:
+            files = profile.files
+            protocol = core.FileProtocol(
+                required=list(files.required),
+                allowed=list(files.allowed),
+                unexpected=list(files.unexpected),
+                jobs=dict(files.jobs),
+                explained_stubs=list(files.explained_stubs),
+            )
+            made = self._made[profile.name] = (profile, protocol)
+        return made[1]
+
+
 def _prepare(
-    package: Package, options: CheckOptions, protocols: dict[str, core.FileProtocol]
-) -> _Job:
-    start = Path(package.source.location) if package.source.kind == "folder" else None
-    settings = resolve(start, config=options.config, isolated=options.isolated, flags=options.flags)
-    profile, choice = choose_profile(package, settings.config.profile)
-    protocol = protocols.get(profile.name)
-    if protocol is None:
-        files = profile.files
-        protocol = protocols[profile.name] = core.FileProtocol(
-            required=list(files.required),
-            allowed=list(files.allowed),
-            unexpected=list(files.unexpected),
-            jobs=dict(files.jobs),
-            explained_stubs=list(files.explained_stubs),
+    package: Package, options: CheckOptions, protocols: _Protocols
+) -> _Job | InputError:
+    """Decides what a package is judged by. A configuration of its own that cannot be used costs
+    this package only; one that the caller named ends the run."""
+    source = package.source
+    start = Path(source.location, source.member or "") if source.kind == "folder" else None
+    try:
+        settings = resolve(
+            start, config=options.config, isolated=options.isolated, flags=options.flags
         )
+        settings.check(rule_table())
+    except ConfigError as error:
+        if options.config is not None:
+            raise
+        return InputError(location=source.location, message=str(error), help=error.help)
+    try:
+        profile, choice = choose_profile(package, settings.config.profile)
+    except ProfileError as error:
+        if options.config is not None or options.flags.get("profile") is not None:
+            raise
+        return InputError(location=source.location, message=str(error), help=error.help)
     version = settings.config.python_version()
     minor = version[1] if version else target_minor(package)
-    return _Job(package, settings, profile, choice, protocol, minor)
+    return _Job(package, settings, profile, choice, protocols.of(profile), minor)
 
 
 def _flush(
@@ -232,8 +268,10 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
     questions = [OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns]
     crashes = [(rows[rule], path, what) for rule, path, what in facts.crashes]
+    idle = set()
     for rule in python_rules():
         if rule.row.profiles and job.profile.name not in rule.row.profiles:
+            idle.add(rule.row.name)
             continue
         answers, crash = _ask(rule, experiment)
         if crash is not None:
@@ -254,9 +292,9 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     undecided = {q.rule.name for q in questions}
     suppressed = apply(
         findings,
-        _suppressions(experiment, text),
+        _suppressions(experiment),
         rule_table(),
-        decided=rows.keys() - undecided,
+        decided=rows.keys() - undecided - idle,
     )
     findings = sorted((*suppressed.findings, *suppressed.problems), key=lambda f: f.sort_key)
     findings = with_fingerprints(findings, text.lines)
@@ -349,7 +387,7 @@ def _crash_finding(rule: Rule, path: str, what: str) -> Finding:
     )
 
 
-def _suppressions(experiment: Experiment, text: PackageText) -> list[Suppression]:
+def _suppressions(experiment: Experiment) -> list[Suppression]:
     found: list[Suppression] = []
     for file in experiment.facts.files:
         if file.path.endswith(".py"):

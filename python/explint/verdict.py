@@ -49,17 +49,17 @@ def build_verdict(
         if number in violated:
             states[str(number)] = CriterionState.VIOLATED
             continue
-        question = open_by_criterion.get(number)
-        if question is None and not criterion.undecided:
+        asked = open_by_criterion.get(number)
+        if asked is None and not criterion.undecided:
             states[str(number)] = CriterionState.MET
             continue
         states[str(number)] = CriterionState.UNKNOWN
-        if question is None:
+        if asked is None:
             reason, decided_by = criterion.undecided, "a trial run"
         else:
-            where = f"{question.path}: " if question.path else ""
-            reason = f"{where}{question.reason} ({question.rule.name})"
-            decided_by = question.decided_by
+            where = f"{asked.path}: " if asked.path else ""
+            reason = f"{where}{asked.reason} ({asked.rule.name})"
+            decided_by = asked.decided_by
         undecided.append(Undecided(criterion=number, reason=reason, decided_by=decided_by))
     return Verdict(
         is_code_ready=not errors and all_required_present,
@@ -87,7 +87,13 @@ def describe(errors: Sequence[Finding]) -> str:
 
 # What stops the package first comes first: files that are not there, then code that does not
 # compile, then code that is not finished.
-_BLOCKING_ORDER = ("structure/", "complete/syntax-error", "complete/truncated-code", "complete/", "")
+_BLOCKING_ORDER = (
+    "structure/",
+    "complete/syntax-error",
+    "complete/truncated-code",
+    "complete/",
+    "",
+)
 
 
 def _grouped(errors: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:

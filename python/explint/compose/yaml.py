@@ -48,6 +48,7 @@ _FLOAT = re.compile(
 )
 
 _GLUED_COMMENT = re.compile(r"[|>][-+1-9]{0,2}#")
+_GLUED_TAG = re.compile(r"(?:^|[\s,\[{])![^\s\"']*[,\[\]{}]", re.MULTILINE)
 _MISFITS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
@@ -152,9 +153,16 @@ class _RejectedError(Exception):
 
 def _parsers_differ(text: str) -> bool:
     # libyaml accepts a tab after a scalar, a question mark in a flow collection's plain scalar, and
-    # a comment that touches the mark of a block scalar.
+    # a comment that touches the mark of a block scalar; it ends a tag where a flow collection goes
+    # on, which PyYAML takes for a part of the tag.
     before = text[: text.rfind("?") + 1]
-    return "\t" in text or "[" in before or "{" in before or bool(_GLUED_COMMENT.search(text))
+    return (
+        "\t" in text
+        or "[" in before
+        or "{" in before
+        or _GLUED_COMMENT.search(text) is not None
+        or _GLUED_TAG.search(text) is not None
+    )
 
 
 def _load(text: str, loader_type: Callable[[str], Any]) -> YamlDocument | YamlProblem:

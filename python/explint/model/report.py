@@ -22,9 +22,9 @@ class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
 class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Where a package came from.
 
-    ``kind`` is folder, file, git, archive, record, json, stdin, or files for contents in memory; ``location`` is the path as the user
-    gave it, with ``member`` for the part inside (a path in an archive, a row of a JSONL file) and
-    ``rev`` for the commit.
+    ``kind`` is folder, file, git, archive, record, json, stdin, or files for contents in memory;
+    ``location`` is the path as the user gave it, with ``member`` for the part inside (a path in an
+    archive, a row of a JSONL file) and ``rev`` for the commit.
     """
 
     kind: str

@@ -270,7 +270,8 @@ class FullReporter(OneOrMany):
         if verdict.is_code_ready:
             open_criteria = len({u.criterion for u in verdict.undecided})
             told = (
-                f"ready as far as decided: no error, {open_criteria} of {len(CRITERIA)} criteria open"
+                f"ready as far as decided: no error, {open_criteria} of {len(CRITERIA)} criteria "
+                "undecided"
                 if open_criteria
                 else "ready"
             )
