@@ -52,8 +52,11 @@ format: $(DEPENDENCIES) ## Rewrite Rust and Python files in the house style
 bench: setup ## Print a table of speed and memory ratios (ARGS='…' is handed to benches/run.py)
 	$(BIN)/python benches/run.py $(ARGS)
 
-docs: setup ## Write the rule pages from the rule table
+docs: setup ## Write the rule pages and JSON schemas from what they describe
 	$(BIN)/python scripts/rule_pages.py
+	$(BIN)/python -m explint.report.schema docs/schemas
+	$(BIN)/explint profile schema > docs/schemas/profile.schema.json
+	$(BIN)/explint config schema > docs/schemas/config.schema.json
 
 lock: $(DEPENDENCIES) ## Resolve requirements/dev.txt and Cargo.lock anew
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -15,9 +15,10 @@ class Scanner:
         self,
         packages: Sequence[
             tuple[
-                Sequence[tuple[str, str, bytes | None, str | None, str | None]],
+                Sequence[tuple[str, str, bytes | None, str | None, str | None, bool]],
                 bytes,
                 int,
+                bool,
                 bool,
             ]
         ],

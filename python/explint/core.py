@@ -148,12 +148,13 @@ class Scanner:
             [
                 (
                     [
-                        (f.path, f.state.value, f.data, f.failure, f.skipped)
+                        (f.path, f.state.value, f.data, f.failure, f.skipped, f.truncated)
                         for f in package.files.values()
                     ],
                     self._encoded(protocol),
                     minor,
                     package.partial,
+                    package.record is not None and package.record.truncated,
                 )
                 for package, protocol, minor in packages
             ]

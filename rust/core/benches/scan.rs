@@ -109,17 +109,16 @@ fn python(packages: &[Package]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn read(folder: &Path) -> Result<Vec<Package>, Box<dyn Error>> {
-    let protocol = Arc::new(FileProtocol {
-        required: REQUIRED.iter().map(|&path| path.to_owned()).collect(),
-        unexpected: vec!["**/*.py".to_owned()],
-        allowed: REQUIRED.iter().map(|&path| path.to_owned()).collect(),
-        jobs: ["main", "train", "evaluate", "preprocess", "model"]
-            .iter()
-            .zip(["entry", "train", "evaluate", "preprocess", "model"])
-            .map(|(module, job)| (format!("src/{module}.py"), job.to_owned()))
-            .collect(),
-        ..FileProtocol::default()
-    });
+    let mut protocol = FileProtocol::default();
+    protocol.required = REQUIRED.iter().map(|&path| path.to_owned()).collect();
+    protocol.unexpected = vec!["**/*.py".to_owned()];
+    protocol.allowed.clone_from(&protocol.required);
+    protocol.jobs = ["main", "train", "evaluate", "preprocess", "model"]
+        .iter()
+        .zip(["entry", "train", "evaluate", "preprocess", "model"])
+        .map(|(module, job)| (format!("src/{module}.py"), job.to_owned()))
+        .collect();
+    let protocol = Arc::new(protocol);
     let mut packages = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let root = entry?.path();
@@ -133,6 +132,7 @@ fn read(folder: &Path) -> Result<Vec<Package>, Box<dyn Error>> {
             protocol: Arc::clone(&protocol),
             python_minor: 11,
             partial: false,
+            cut: false,
         });
     }
     Ok(packages)
@@ -160,6 +160,7 @@ fn collect(
             data: Some(data),
             failure: None,
             skipped: None,
+            cut: false,
         });
     }
     Ok(())

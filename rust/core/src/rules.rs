@@ -62,9 +62,9 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// The offending text.
     pub span: Span,
-    /// One sentence: what is wrong.
+    /// One sentence: what is wrong. Its full stop may be left out.
     pub message: String,
-    /// One sentence: what to write instead.
+    /// One sentence: what to write instead. Its full stop may be left out.
     pub help: String,
     /// Other places of the same root cause.
     pub related: Vec<(Span, String)>,
@@ -82,9 +82,9 @@ pub struct PackageFinding {
     pub path: String,
     /// `[line, column, end_line, end_column]`, all 1-based.
     pub place: [u32; 4],
-    /// One sentence: what is wrong.
+    /// One sentence: what is wrong. Its full stop may be left out.
     pub message: String,
-    /// One sentence: what to write instead.
+    /// One sentence: what to write instead. Its full stop may be left out.
     pub help: String,
     /// Other places of the same root cause: path, 1-based line, what is there.
     pub related: Vec<(String, u32, String)>,

@@ -12,17 +12,18 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use rayon::prelude::*;
 
-/// (path, state, data, why it could not be read, why it was left out)
+/// (path, state, data, why it could not be read, why it was left out, whether text was cut out)
 type FileTuple = (
     String,
     String,
     Option<PyBackedBytes>,
     Option<String>,
     Option<String>,
+    bool,
 );
 
-/// (files, protocol as MessagePack, minor version of Python 3, partial)
-type PackageTuple = (Vec<FileTuple>, PyBackedBytes, u8, bool);
+/// (files, protocol as MessagePack, minor version of Python 3, partial, cut)
+type PackageTuple = (Vec<FileTuple>, PyBackedBytes, u8, bool, bool);
 
 /// How often the waiting thread looks whether Ctrl-C was pressed.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(25);
@@ -77,10 +78,10 @@ impl Scanner {
 
 impl Scanner {
     fn input(&self, package: PackageTuple) -> PyResult<PackageInput<PyBackedBytes>> {
-        let (files, protocol, python_minor, partial) = package;
+        let (files, protocol, python_minor, partial, cut) = package;
         let files = files
             .into_iter()
-            .map(|(path, state, data, failure, skipped)| {
+            .map(|(path, state, data, failure, skipped, cut)| {
                 let state = FileState::from_name(&state)
                     .ok_or_else(|| PyValueError::new_err(format!("no file state {state:?}")))?;
                 Ok(InputFile {
@@ -89,6 +90,7 @@ impl Scanner {
                     data,
                     failure,
                     skipped,
+                    cut,
                 })
             })
             .collect::<PyResult<_>>()?;
@@ -97,6 +99,7 @@ impl Scanner {
             protocol: self.protocol(&protocol)?,
             python_minor,
             partial,
+            cut,
         })
     }
 

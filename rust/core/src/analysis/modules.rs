@@ -55,6 +55,8 @@ pub struct ModuleFacts {
     /// It changes where modules are looked for, or mentions scripts by path, so that another folder
     /// than the root may stand first on `sys.path`.
     pub moves_path: bool,
+    /// Modules of `src` that its text names, in imports, in command lines or elsewhere; sorted.
+    pub mentions: Vec<Box<str>>,
 }
 
 /// Texts that tell of a changed module path.
@@ -84,6 +86,7 @@ impl ModuleFacts {
             moves_path: PATH_MARKS
                 .iter()
                 .any(|mark| memmem::find(text, mark).is_some()),
+            mentions: mentions(context.source.text()),
         }
     }
 
@@ -91,6 +94,20 @@ impl ModuleFacts {
     pub fn defines(&self, name: &str) -> bool {
         self.defined.binary_search_by(|d| (**d).cmp(name)).is_ok()
     }
+}
+
+/// The names that follow `src.` or `src/` in a text.
+fn mentions(text: &str) -> Vec<Box<str>> {
+    let mut found: Vec<Box<str>> = memmem::find_iter(text.as_bytes(), b"src")
+        .filter_map(|at| text.get(at + 3..)?.strip_prefix(['.', '/']))
+        .map(|rest| {
+            let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            rest[..word.unwrap_or(rest.len())].into()
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn place(source: &Source<'_>, span: Span) -> Place {

@@ -104,6 +104,8 @@ pub struct PackageContext<'a> {
     pub partial: bool,
     /// Whether `uv run` installs the package itself, whose modules are then found from anywhere.
     pub installs: bool,
+    /// Whether text was cut out of the record the package comes from.
+    pub cut: bool,
     pub(crate) paths: Vec<&'a str>,
     pub(crate) states: HashMap<&'a str, FileState>,
     pub(crate) analyses: HashMap<&'a str, Arc<ModuleAnalysis>>,
@@ -126,6 +128,26 @@ impl<'a> PackageContext<'a> {
     pub fn is_there(&self, path: &str) -> bool {
         matches!(self.state(path), FileState::Present | FileState::Empty)
             && !self.skipped.contains(path)
+    }
+
+    /// Whether a module of the package imports the module at `path`, or names it otherwise.
+    pub fn names(&self, path: &str) -> bool {
+        let Some(module) = path
+            .strip_prefix("src/")
+            .and_then(|p| p.strip_suffix(".py"))
+        else {
+            return true;
+        };
+        (self.analyses.iter())
+            .filter(|(other, _)| **other != path)
+            .filter_map(|(_, analysis)| analysis.module.as_ref())
+            .any(|facts| {
+                facts.mentions.iter().any(|m| **m == *module)
+                    || facts
+                        .imports
+                        .iter()
+                        .any(|i| i.level == 1 && *i.module == *module)
+            })
     }
 
     /// Files that could not be read or judged, with the reason.

@@ -4,7 +4,7 @@ mod shim;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{FileRule, PackageFinding, Rule};
+use super::{FileRule, PackageFinding, PackageUnknown, Rule};
 use crate::analysis::package::{FileState, PackageContext};
 use crate::declare_rule;
 
@@ -155,9 +155,26 @@ pub(super) static FILE_RULES: &[FileRule] = &[FileRule {
     check: shim::module_shims,
 }];
 
-/// Required files that are absent or empty.
-pub(crate) fn required_files(package: &PackageContext<'_>, findings: &mut Vec<PackageFinding>) {
+/// Required files that are absent or empty. One that may be a stub is missed only by a module that
+/// names it: a task without training needs no train.py.
+pub(crate) fn required_files(
+    package: &PackageContext<'_>,
+    findings: &mut Vec<PackageFinding>,
+    open: &mut Vec<PackageUnknown>,
+) {
     for path in &package.protocol.required {
+        if package.protocol.explained_stubs.contains(path) && !package.names(path) {
+            continue;
+        }
+        if package.cut && package.state(path) == FileState::Absent {
+            open.push(PackageUnknown {
+                rule: &MISSING_FILE,
+                path: path.clone(),
+                reason: "text was cut out of the record, and the file with it, perhaps".to_owned(),
+                decided_by: "the whole record".to_owned(),
+            });
+            continue;
+        }
         match package.state(path) {
             FileState::Absent => findings.push(PackageFinding::whole_file(
                 &MISSING_FILE,

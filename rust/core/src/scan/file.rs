@@ -159,6 +159,14 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
+/// A rule's words as the whole sentence that reports print.
+pub(super) fn sentence(mut words: String) -> String {
+    if !words.ends_with(['.', '!', '?', '…']) {
+        words.push('.');
+    }
+    words
+}
+
 fn to_fact(source: &Source<'_>, finding: &Finding) -> FactFinding {
     let start = source.position(finding.span.start);
     let end = source.position(finding.span.end);
@@ -169,8 +177,8 @@ fn to_fact(source: &Source<'_>, finding: &Finding) -> FactFinding {
         column: start.column,
         end_line: end.line,
         end_column: end.column,
-        message: finding.message.clone(),
-        help: finding.help.clone(),
+        message: sentence(finding.message.clone()),
+        help: sentence(finding.help.clone()),
         related: finding
             .related
             .iter()

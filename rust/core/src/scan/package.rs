@@ -7,10 +7,10 @@ use super::cache::Scanner;
 use super::facts::{
     FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome, PackageFacts,
 };
-use super::file::{FileAnalysis, not_text};
+use super::file::{FileAnalysis, not_text, sentence};
 use crate::analysis::definitions::ClassUses;
 use crate::analysis::package::{FileProtocol, FileState, PackageContext};
-use crate::rules::{PackageFinding, PackageUnknown, complete, structure};
+use crate::rules::{PackageFinding, PackageUnknown, complete, file_rules, structure};
 
 /// One file as the source layer hands it over.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct InputFile<D> {
     pub failure: Option<String>,
     /// Why it was left out on purpose.
     pub skipped: Option<String>,
+    /// Whether text was cut out of it on the way here: what is missing is not the author's doing.
+    pub cut: bool,
 }
 
 /// A package to scan.
@@ -38,6 +40,8 @@ pub struct PackageInput<D> {
     pub python_minor: u8,
     /// Whether files that are absent here may exist elsewhere.
     pub partial: bool,
+    /// Whether text was cut out of the record the package comes from.
+    pub cut: bool,
 }
 
 /// Whether a file is a `pyproject.toml` that makes a package of the folder, or may be one.
@@ -85,6 +89,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         protocol: &input.protocol,
         partial: input.partial,
         installs: input.files.iter().any(installs),
+        cut: input.cut,
         paths: Vec::with_capacity(input.files.len()),
         states: HashMap::with_capacity(input.files.len()),
         analyses: HashMap::new(),
@@ -114,21 +119,25 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             } else if analysis.blank && state == FileState::Present {
                 state = FileState::Empty;
             }
-            facts
-                .findings
-                .extend(analysis.findings.iter().map(|finding| {
+            let findings = (analysis.findings.iter())
+                .filter(|f| !file.cut || judges_fragments(&f.rule))
+                .map(|finding| {
                     let mut finding = finding.clone();
                     finding.path.clone_from(&file.path);
                     for related in &mut finding.related {
                         related.path.clone_from(&file.path);
                     }
                     finding
-                }));
+                });
+            facts.findings.extend(findings);
             facts.crashes.extend(
                 (analysis.crashes.iter())
                     .map(|(rule, what)| ((*rule).to_owned(), file.path.clone(), what.clone())),
             );
-            if let Some(reason) = analysis.undecided {
+            let cut = file
+                .cut
+                .then_some("text was cut out of the file on its way here");
+            if let Some(reason) = cut.or(analysis.undecided) {
                 facts.unknowns.push(FactUnknown {
                     rule: "complete/undefined-name".to_owned(),
                     path: file.path.clone(),
@@ -136,10 +145,12 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
                     decided_by: "a trial run".to_owned(),
                 });
             }
-            context
-                .analyses
-                .insert(&file.path, Arc::clone(&analysis.module));
-            analyses.insert(&file.path, analysis);
+            if !file.cut {
+                context
+                    .analyses
+                    .insert(&file.path, Arc::clone(&analysis.module));
+                analyses.insert(&file.path, analysis);
+            }
         } else if let Some(reason) = file.data.as_ref().and_then(|d| not_text(d.as_ref())) {
             (entry.outcome, entry.reason) = (Outcome::Failed, reason);
         }
@@ -158,11 +169,11 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         .findings
         .extend(placeholders_of_made_classes(&analyses));
     let mut found = Vec::new();
-    structure::required_files(&context, &mut found);
+    let mut open = Vec::new();
+    structure::required_files(&context, &mut found, &mut open);
     structure::unexpected_files(&context, &mut found);
     structure::unreadable_files(&context, &mut found);
     structure::gutted_modules(&context, &mut found);
-    let mut open = Vec::new();
     complete::unresolved_imports(&context, &mut found, &mut open);
     facts.findings.extend(found.into_iter().map(finding_fact));
     facts.unknowns.extend(open.into_iter().map(unknown_fact));
@@ -171,6 +182,12 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
     });
     facts
+}
+
+/// Whether a rule speaks of what stands in a text, and not of what the rest of it would hold.
+fn judges_fragments(rule: &str) -> bool {
+    (file_rules()).any(|r| r.rule.name == rule && r.tolerates_errors)
+        && rule != "complete/syntax-error"
 }
 
 fn finding_fact(found: PackageFinding) -> FactFinding {
@@ -182,8 +199,8 @@ fn finding_fact(found: PackageFinding) -> FactFinding {
         column,
         end_line,
         end_column,
-        message: found.message,
-        help: found.help,
+        message: sentence(found.message),
+        help: sentence(found.help),
         related: (found.related.into_iter())
             .map(|(path, line, message)| FactRelated {
                 path,
