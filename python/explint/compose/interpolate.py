@@ -1,0 +1,316 @@
+"""OmegaConf's interpolations: ``${a.b}``, ``${..x}``, ``text ${a}`` and ``${resolver:args}``.
+
+What a resolver gives is known for ``oc.select`` and ``oc.decode``; of all others (the environment,
+the time, Hydra's settings, resolvers the code registers) the value is opaque.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from explint.compose.errors import NotCovered
+from explint.compose.merge import MISSING, Node, Path, list_index, split_key
+
+MAX_STEPS = 10_000
+"""How many nodes one value's resolution may visit, containers it stands for included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A value that only the run knows; ``reason`` says where it comes from."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"<{self.reason}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A value that raises when it is read; ``message`` is the first line of OmegaConf's text."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return f"<error: {self.message}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``${a.b}``: ``dots`` says how relative the key is, 0 for one from the root."""
+
+    dots: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``${name:argument,…}`` with the arguments as text."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+Piece: TypeAlias = "str | Reference | Call"
+
+_KEY = r"""[^\\{}()\[\]:. \t\r\n'"$]+"""
+_REFERENCE = re.compile(
+    rf"\$\{{\s*(\.*)((?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*)\s*\}}", re.ASCII
+)
+_CALL = re.compile(
+    r"""\$\{\s*([a-zA-Z_][\w\-]*(?:\.[a-zA-Z_][\w\-]*)*)\s*:
+        \s*([\w/\-+.$%*@?|:\ \t,]*?)\s*\}""",
+    re.ASCII | re.X,
+)
+
+
+@lru_cache(maxsize=4096)
+def pieces(text: str) -> tuple[Piece, ...]:
+    """The literal and interpolated parts of a value.
+
+    Raises NotCovered for what is beyond the two common forms: nested interpolations, quoted
+    arguments, escapes, and what OmegaConf's grammar rejects.
+    """
+    found: list[Piece] = []
+    at = 0
+    while True:
+        start = text.find("${", at)
+        if start < 0:
+            break
+        match = _REFERENCE.match(text, start)
+        piece: Piece
+        if match is not None:
+            piece = Reference(len(match[1]), match[2])
+        else:
+            match = _CALL.match(text, start)
+            if match is None or "$" in match[2].replace("${", ""):
+                raise NotCovered(f"the interpolation {text[start : start + 60]!r}")
+            arguments = tuple(a.strip() for a in match[2].split(",")) if match[2] else ()
+            if any(not argument for argument in arguments):
+                raise NotCovered(f"an empty argument in {text[start : start + 60]!r}")
+            piece = Call(match[1], arguments)
+        if start > 0 and text[start - 1] == "\\":
+            raise NotCovered("a backslash in front of an interpolation")
+        if start > at:
+            found.append(text[at:start])
+        found.append(piece)
+        at = match.end()
+    if at < len(text):
+        found.append(text[at:])
+    return tuple(found)
+
+
+class _Failed(Exception):  # noqa: N818 - turned into Broken
+    pass
+
+
+class _Unsure(Exception):  # noqa: N818 - turned into Opaque
+    pass
+
+
+class Resolver:
+    """Looks up values in one composed tree; results are kept."""
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self._values: dict[Path, Any] = {}
+        self._active: set[Path] = set()
+        self._steps = 0
+
+    def value(self, path: Path, node: Node) -> Any:  # noqa: ANN401
+        """The plain value of the node at a path.
+
+        Interpolations are resolved; leaves may be Opaque or Broken, and ``???`` stays as it is.
+        """
+        self._steps = 0
+        return self._convert(path, node, 0)
+
+    def target(self, path: Path, node: Node) -> Path | None:
+        """Where a leaf that is nothing but ``${a.b}`` leads; None for others."""
+        parts = pieces(node.value)
+        if len(parts) != 1 or not isinstance(parts[0], Reference):
+            return None
+        try:
+            return self._follow(path, parts[0])[0]
+        except (_Failed, _Unsure):
+            return None
+
+    def find(self, path: Path) -> tuple[Path, Node] | None:
+        """The node at a path, through interpolations; None when there is none."""
+        try:
+            found = self._walk((), list(path), strict=False)
+        except (_Failed, _Unsure):
+            return None
+        return found
+
+    def _convert(self, path: Path, node: Node, depth: int) -> Any:  # noqa: ANN401
+        if not (node.is_container or node.is_interpolated):
+            return node.value
+        if path in self._values:
+            return self._values[path]
+        self._steps += 1
+        if depth > 200 or self._steps > MAX_STEPS:
+            return Opaque("a value too large to follow")
+        if type(node.value) is dict:
+            value: Any = {
+                k: self._convert((*path, k), child, depth + 1) for k, child in node.value.items()
+            }
+        elif type(node.value) is list:
+            value = [
+                self._convert((*path, i), child, depth + 1) for i, child in enumerate(node.value)
+            ]
+        else:
+            try:
+                value = self._evaluate(path, node, depth)
+            except _Failed as failed:
+                value = Broken(str(failed))
+            except (_Unsure, NotCovered) as unsure:
+                value = Opaque(str(unsure))
+        self._values[path] = value
+        return value
+
+    def _evaluate(self, path: Path, node: Node, depth: int) -> Any:  # noqa: ANN401
+        if path in self._active:
+            raise _Failed("Recursive interpolation detected")
+        self._active.add(path)
+        try:
+            parts = pieces(node.value)
+            values = [p if isinstance(p, str) else self._piece(path, p, depth) for p in parts]
+        finally:
+            self._active.discard(path)
+        if len(values) == 1:
+            return values[0]
+        for value in values:
+            if isinstance(value, dict | list):
+                raise _Unsure("a section inside a text")
+            if isinstance(value, Opaque):
+                raise _Unsure(value.reason)
+        return "".join(str(value) for value in values)
+
+    def _piece(self, path: Path, piece: Reference | Call, depth: int) -> Any:  # noqa: ANN401
+        if isinstance(piece, Reference):
+            target, node = self._follow(path, piece)
+            if target == path[: len(target)]:
+                raise _Failed("Interpolation to parent node detected")
+            if type(node.value) is str and node.value == MISSING:
+                dotted = ".".join(map(str, target))
+                raise _Failed(
+                    "MissingMandatoryValue while resolving interpolation: Missing mandatory "
+                    f"value: {dotted}"
+                )
+            value = self._convert(target, node, depth + 1)
+            if isinstance(value, Broken):
+                raise _Failed(value.message)
+            return value
+        if piece.name == "oc.select" and 1 <= len(piece.arguments) <= 2:
+            return self._select(path, piece, depth)
+        if piece.name == "oc.decode" and len(piece.arguments) == 1:
+            raise _Unsure("oc.decode")
+        if piece.name == "oc.env":
+            raise _Unsure(f"environment variable {piece.arguments[0] if piece.arguments else ''}")
+        if piece.name == "now":
+            raise _Unsure("the time of the run")
+        raise _Unsure(f"resolver {piece.name}")
+
+    def _select(self, path: Path, call: Call, depth: int) -> Any:  # noqa: ANN401
+        key = call.arguments[0]
+        stripped = key.lstrip(".")
+        try:
+            target, node = self._follow(path, Reference(len(key) - len(stripped), stripped))
+        except _Failed:
+            target, node = (), None  # type: ignore[assignment]
+        if node is None or (type(node.value) is str and node.value == MISSING):
+            if len(call.arguments) == 1:
+                return None
+            return _argument(call.arguments[1])
+        return self._convert(target, node, depth + 1)
+
+    def _follow(self, path: Path, reference: Reference) -> tuple[Path, Node]:
+        if reference.dots >= len(path) + 1:
+            raise _Failed(
+                "ConfigKeyError while resolving interpolation: Error resolving key "
+                f"'{'.' * reference.dots}{reference.key}'"
+            )
+        start = path[: len(path) - reference.dots] if reference.dots else ()
+        found = self._walk(start, split_key(reference.key), strict=True)
+        if found is None:
+            raise _Failed(f"Interpolation key '{reference.key}' not found")
+        return found
+
+    def _walk(
+        self, start: Path, keys: list[Any], *, strict: bool
+    ) -> tuple[Path, Node] | None:
+        node = self.root
+        for part in start:
+            child = node.child(part)
+            if child is None:
+                return None
+            node = child
+        path = start
+        for index, key in enumerate(keys):
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise _Unsure("a chain of interpolations too long to follow")
+            if index:
+                path, node = self._through(path, node, keys, index, strict)
+            if type(node.value) is list and list_index(key) is None:
+                raise _Failed(
+                    "TypeError raised while resolving interpolation: "
+                    f"Index '{key}' (str) is not an int"
+                )
+            child = node.child(key)
+            if child is None:
+                return None
+            path, node = (*path, _own_key(node, key)), child
+        return path, node
+
+    def _through(
+        self, path: Path, node: Node, keys: list[Any], index: int, strict: bool
+    ) -> tuple[Path, Node]:
+        """The container that an inner node of a path is or leads to."""
+        hops = 0
+        while node.is_interpolated:
+            hops += 1
+            parts = pieces(node.value)
+            if len(parts) != 1 or not isinstance(parts[0], Reference):
+                raise _Unsure(f"what stands at {'.'.join(map(str, path))}")
+            if hops > 50:
+                raise _Failed("Recursive interpolation detected")
+            path, node = self._follow(path, parts[0])
+        if strict and type(node.value) is str and node.value == MISSING:
+            raise _Failed(
+                "MissingMandatoryValue while resolving interpolation: Missing mandatory value: "
+                + ".".join(map(str, path))
+            )
+        if node.value is None and strict:
+            # A null section is no container either.
+            pass
+        if not node.is_container:
+            parent = ".".join(map(str, keys[:index]))
+            raise _Failed(
+                "ConfigTypeError raised while resolving interpolation: Error trying to access "
+                f"{'.'.join(map(str, keys))}: node `{parent}` is not a container and thus cannot "
+                f"contain `{keys[index]}`"
+            )
+        return path, node
+
+
+def _own_key(node: Node, key: Any) -> Any:  # noqa: ANN401
+    return list_index(key) if type(node.value) is list else key
+
+
+def _argument(text: str) -> Any:  # noqa: ANN401
+    """An unquoted resolver argument as OmegaConf's grammar types it."""
+    lowered = text.lower()
+    if lowered == "null":
+        return None
+    if lowered in ("true", "false"):
+        return lowered == "true"
+    if re.fullmatch(r"[+-]?(?:0|[1-9](?:_?[0-9])*)", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", text):
+        return float(text)
+    return text
