@@ -43,6 +43,10 @@ _HYDRA_OPTIONS: dict[str, frozenset[str]] = {
     "hydra/output": frozenset({"default"}),
     "hydra/sweeper": frozenset({"basic"}),
 }
+MAX_DEPTH = 150
+"""How deep defaults lists may nest. Hydra ends in a RecursionError somewhat later; only lists that
+name each other in a circle get there."""
+
 _NO_CONFIG = "_dummy_empty_config_"
 """What Hydra calls the primary config when the code names none."""
 
@@ -161,6 +165,7 @@ class _Tree:
 
     entry: _Entry
     parent: _Entry | None = None
+    depth: int = 0
     children: list[_Tree | _Entry] | None = None
 
 
@@ -189,24 +194,14 @@ class Selection:
     assumed: list[str] = field(default_factory=list)
 
 
-def select(
-    tree: ConfigTree,
-    folder: str,
-    config_name: str | None,
-    overrides: Sequence[Override],
-    *,
-    legacy: bool,
-) -> Selection:
-    """Reads the defaults lists and applies the choices of the command line.
+class Selector:
+    """Reads the defaults lists of one composition; good for one ``select``.
 
-    ``legacy`` is Hydra's behaviour for a version base below 1.2. Raises CompositionFailure,
-    NotCovered and NotKnown.
+    ``legacy`` is Hydra's behaviour for a version base below 1.2. Its methods raise
+    CompositionFailure, NotCovered and NotKnown.
     """
-    return _Selector(tree, folder, legacy).run(config_name, overrides)
 
-
-class _Selector:
-    def __init__(self, tree: ConfigTree, folder: str, legacy: bool) -> None:
+    def __init__(self, tree: ConfigTree, folder: str, *, legacy: bool) -> None:
         self.tree = tree
         self.folder = folder
         self.legacy = legacy
@@ -219,7 +214,17 @@ class _Selector:
         self.selection = Selection()
         self._keys: list[tuple[str | None, Where]] = []
 
-    def run(self, config_name: str | None, overrides: Sequence[Override]) -> Selection:
+    def primary(self, config_name: str) -> Loaded | None:
+        """The primary config with its defaults list checked, None when it is not there."""
+        file = self._file(config_name)
+        if file is None:
+            return None
+        loaded = self.tree.load(file)
+        self._entries(config_name, loaded)
+        return loaded
+
+    def select(self, config_name: str | None, overrides: Sequence[Override]) -> Selection:
+        """The configs of the final list, with the choices of the command line applied."""
         for index, override in enumerate(overrides):
             self._sort_override(index, override)
         if self._file("hydra/config") is not None:
@@ -417,11 +422,15 @@ class _Selector:
         if self.visited > MAX_CONFIGS:
             raise NotCovered(f"defaults lists that name more than {MAX_CONFIGS:,} configs")
         parent = root.entry
+        if root.depth > MAX_DEPTH:
+            self._fail(
+                ErrorKind.RECURSIVE_DEFAULTS, "maximum recursion depth exceeded", parent.where
+            )
         if is_root and parent.config_path != _NO_CONFIG and not self._file(parent.config_path):
             if self.tree.partial:
                 raise NotKnown(f"the record has no {self._path(parent.config_path)}.yaml")
             self._not_found(root)
-        self._read_header(parent)
+        entries = self._read(parent)
         if self._is_deleted(parent):
             return root
         self._note_choice(parent)
@@ -435,7 +444,8 @@ class _Selector:
                 return root
             self._not_found(root)
         config = parent.config_path
-        entries = self._entries(config, loaded)
+        if entries is None:
+            entries = self._entries(config, loaded)
         if entries or (is_root and self.appended):
             self._add_self(config, entries)
         if is_root:
@@ -447,7 +457,7 @@ class _Selector:
                 children.append(entry)
             elif not entry.override:
                 self._add_children(children, entry, root, interpolated)
-        self._resolve_names(children, parent)
+        self._resolve_names(children, root)
         if children:
             root.children = children[::-1]
         return root
@@ -492,7 +502,7 @@ class _Selector:
         self, children: list[_Tree | _Entry], entry: _Entry, root: _Tree, interpolated: bool
     ) -> None:
         subtree = self._expand(
-            _Tree(entry, root.entry), is_root=False, interpolated=interpolated
+            _Tree(entry, root.entry, root.depth + 1), is_root=False, interpolated=interpolated
         )
         children.append(entry if subtree.children is None else subtree)
 
@@ -557,8 +567,9 @@ class _Selector:
     def _resolve_names(
         self,
         children: list[_Tree | _Entry],
-        parent: _Entry,
+        root: _Tree,
     ) -> None:
+        parent = root.entry
         for index, child in enumerate(children):
             if not isinstance(child, _Entry) or child.is_self or not child.is_interpolation:
                 continue
@@ -566,7 +577,9 @@ class _Selector:
                 child.value = self._interpolated(child.config_path, child.where)
             else:
                 child.value = self._interpolated(str(child.value), child.where)
-            subtree = self._expand(_Tree(child, parent), is_root=False, interpolated=True)
+            subtree = self._expand(
+                _Tree(child, parent, root.depth + 1), is_root=False, interpolated=True
+            )
             if subtree.children is not None:
                 children[index] = subtree
 
@@ -597,11 +610,19 @@ class _Selector:
 
     # Checks
 
-    def _read_header(self, entry: _Entry) -> None:
-        if isinstance(entry.value, list) or entry.is_missing or entry.name is None:
-            return
+    def _read(self, entry: _Entry) -> list[_Entry] | None:
+        """Reads an entry's header and defaults list, None when it has no file."""
+        if isinstance(entry.value, list) or entry.is_missing:
+            return None
         file = self._file(entry.config_path)
-        package = self.tree.load(file).package if file is not None else None
+        if file is None:
+            return None
+        loaded = self.tree.load(file)
+        entries = self._entries(entry.config_path, loaded)
+        self._take_header(entry, loaded.package)
+        return entries
+
+    def _take_header(self, entry: _Entry, package: str | None) -> None:
         if package is None or (self.legacy and package == "_group_"):
             return
         if package != "_global_" and not package.startswith("_global_."):

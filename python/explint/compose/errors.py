@@ -18,6 +18,7 @@ class ErrorKind(StrEnum):
     MANDATORY_CHOICE = "mandatory-choice"
     DUPLICATE_DEFAULT = "duplicate-default"
     INVALID_DEFAULTS = "invalid-defaults"
+    RECURSIVE_DEFAULTS = "recursive-defaults"
     DEFAULTS_INTERPOLATION = "defaults-interpolation"
     INVALID_CHOICE = "invalid-choice"
     NOT_A_GROUP = "not-a-group"

@@ -17,6 +17,9 @@ from explint.compose.merge import MISSING, Node, Path, list_index, split_key
 MAX_STEPS = 10_000
 """How many nodes one value's resolution may visit, containers it stands for included."""
 
+MAX_DEPTH = 60
+"""How deep values may nest once interpolations stand for sections."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
@@ -103,6 +106,10 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return tuple(found)
 
 
+_NO_VALUE = ("ConfigTypeError", "MissingMandatoryValue", "Interpolation key")
+"""How the failures begin that ``oc.select`` answers with its default."""
+
+
 class _Failed(Exception):  # noqa: N818 - turned into Broken
     pass
 
@@ -152,7 +159,7 @@ class Resolver:
         if path in self._values:
             return self._values[path]
         self._steps += 1
-        if depth > 200 or self._steps > MAX_STEPS:
+        if depth > MAX_DEPTH or self._steps > MAX_STEPS:
             return Opaque("a value too large to follow")
         if type(node.value) is dict:
             value: Any = {
@@ -218,10 +225,14 @@ class Resolver:
     def _select(self, path: Path, call: Call, depth: int) -> Any:  # noqa: ANN401
         key = call.arguments[0]
         stripped = key.lstrip(".")
+        target: Path
+        node: Node | None
         try:
             target, node = self._follow(path, Reference(len(key) - len(stripped), stripped))
-        except _Failed:
-            target, node = (), None  # type: ignore[assignment]
+        except _Failed as failed:
+            if not str(failed).startswith(_NO_VALUE):
+                raise
+            target, node = (), None
         if node is None or (type(node.value) is str and node.value == MISSING):
             if len(call.arguments) == 1:
                 return None
@@ -271,23 +282,24 @@ class Resolver:
         self, path: Path, node: Node, keys: list[Any], index: int, strict: bool
     ) -> tuple[Path, Node]:
         """The container that an inner node of a path is or leads to."""
-        hops = 0
-        while node.is_interpolated:
-            hops += 1
-            parts = pieces(node.value)
-            if len(parts) != 1 or not isinstance(parts[0], Reference):
-                raise _Unsure(f"what stands at {'.'.join(map(str, path))}")
-            if hops > 50:
-                raise _Failed("Recursive interpolation detected")
-            path, node = self._follow(path, parts[0])
+        entered: list[Path] = []
+        try:
+            while node.is_interpolated:
+                parts = pieces(node.value)
+                if len(parts) != 1 or not isinstance(parts[0], Reference):
+                    raise _Unsure(f"what stands at {'.'.join(map(str, path))}")
+                if path in self._active:
+                    raise _Failed("Recursive interpolation detected")
+                self._active.add(path)
+                entered.append(path)
+                path, node = self._follow(path, parts[0])
+        finally:
+            self._active.difference_update(entered)
         if strict and type(node.value) is str and node.value == MISSING:
             raise _Failed(
                 "MissingMandatoryValue while resolving interpolation: Missing mandatory value: "
                 + ".".join(map(str, path))
             )
-        if node.value is None and strict:
-            # A null section is no container either.
-            pass
         if not node.is_container:
             parent = ".".join(map(str, keys[:index]))
             raise _Failed(

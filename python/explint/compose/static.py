@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from explint.compose.defaults import Part, Selection, failure, select
+from explint.compose.defaults import Part, Selection, Selector, failure
 from explint.compose.errors import (
     CompositionError,
     CompositionFailure,
@@ -16,7 +15,7 @@ from explint.compose.errors import (
     NotCovered,
     Unsupported,
 )
-from explint.compose.interpolate import Broken, Opaque, Resolver, pieces
+from explint.compose.interpolate import Broken, Opaque, Resolver
 from explint.compose.merge import (
     MISSING,
     AbsentKey,
@@ -33,7 +32,7 @@ from explint.compose.merge import (
     update,
 )
 from explint.compose.overrides import Action, Override, Sweep, parse_overrides
-from explint.compose.tree import ConfigTree, NotKnown, normal
+from explint.compose.tree import ConfigTree, NotKnown, check_texts, normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +235,11 @@ def _compose(
             f"Check that the config directory '{config_dir}' exists and readable",
         )
     overrides = parse_overrides(words)
-    _check_primary(tree, config_dir, config_name, overrides)
+    selector = Selector(tree, config_dir, legacy=legacy)
+    _check_primary(selector, config_name, overrides)
     for index, override in enumerate(overrides):
         _refuse_sweep(index, override)
-    selection = select(tree, config_dir, config_name, overrides, legacy=legacy)
+    selection = selector.select(config_name, overrides)
     root = Node({})
     for part in selection.parts:
         root = _add(tree, root, part)
@@ -254,28 +254,21 @@ def _compose(
 
 
 def _check_primary(
-    tree: ConfigTree, config_dir: str, config_name: str | None, overrides: Sequence[Override]
+    selector: Selector, config_name: str | None, overrides: Sequence[Override]
 ) -> None:
-    for override in overrides:
-        if override.key == "hydra.searchpath":
-            raise NotKnown("hydra.searchpath names folders outside the config folder")
-    if config_name is None:
-        return
-    name = config_name if config_name.endswith(".yaml") else f"{config_name}.yaml"
-    path = posixpath.join(config_dir, name)
-    if not tree.is_file(path):
-        return
-    root = tree.load(path).root
-    if not root.is_section:
+    """What Hydra does first: it reads the primary config for further search paths."""
+    loaded = None if config_name is None else selector.primary(config_name)
+    if loaded is not None and not loaded.root.is_section:
         raise CompositionFailure(
             ErrorKind.NOT_A_MAPPING,
             f"primary config '{config_name}' must be a DictConfig, got ListConfig",
-            path=normal(path),
+            path=loaded.path,
             line=1,
             column=1,
         )
-    hydra = root.child("hydra")
-    if hydra is not None and hydra.child("searchpath") is not None:
+    hydra = None if loaded is None else loaded.root.child("hydra")
+    given = hydra is not None and hydra.child("searchpath") is not None
+    if given or any(override.key == "hydra.searchpath" for override in overrides):
         raise NotKnown("hydra.searchpath names folders outside the config folder")
 
 
@@ -301,7 +294,6 @@ def _add(tree: ConfigTree, root: Node, part: Part) -> Node:
     loaded = part.loaded
     if loaded.path is None:
         return root
-    _check_texts(loaded.root)
     try:
         return merge(root, embed(part.package, loaded.root))
     except MergeFailure as failed:
@@ -312,13 +304,6 @@ def _add(tree: ConfigTree, root: Node, part: Part) -> Node:
             failed.where,
             more=failed.message,
         ) from None
-
-
-def _check_texts(node: Node) -> None:
-    # OmegaConf parses interpolations when a file is loaded, whether they are ever read or not.
-    for _, leaf in leaves(node):
-        if leaf.is_interpolated:
-            pieces(leaf.value)
 
 
 # Hydra's own settings
@@ -458,7 +443,7 @@ def _apply(
     if keys == ["hydra"]:
         raise NotCovered("an override of the whole hydra section")
     new = build(override.value, index)
-    _check_texts(new)
+    check_texts(new)
     _refuse_odd_keys(override.value)
     if override.action is Action.ADD:
         found = _selected(root, keys)

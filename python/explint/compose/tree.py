@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from explint.compose.errors import CompositionFailure, ErrorKind, NotCovered
-from explint.compose.merge import Node, build
+from explint.compose.interpolate import pieces
+from explint.compose.merge import Node, build, leaves
 from explint.compose.yaml import Mark, YamlDocument, YamlProblem, load_yaml
 from explint.package import FileState, Package
 
@@ -53,7 +54,7 @@ class ConfigTree:
                 self._folders.add(folder)
                 folder = posixpath.dirname(folder)
         self._documents: dict[str, YamlDocument | YamlProblem] = {}
-        self._loaded: dict[str, Loaded | CompositionFailure] = {}
+        self._loaded: dict[str, Loaded | CompositionFailure | NotCovered] = {}
 
     @classmethod
     def of(cls, package: Package) -> ConfigTree:
@@ -112,10 +113,10 @@ class ConfigTree:
         if found is None:
             try:
                 found = self._read(path)
-            except CompositionFailure as failure:
+            except (CompositionFailure, NotCovered) as failure:
                 found = failure
             self._loaded[path] = found
-        if isinstance(found, CompositionFailure):
+        if isinstance(found, CompositionFailure | NotCovered):
             raise found
         return found
 
@@ -158,10 +159,19 @@ class ConfigTree:
                 column=1,
             )
         root = build(value, path)
+        # OmegaConf parses interpolations when it loads a file, whether they are ever read or not.
+        check_texts(root)
         defaults = None
         if root.is_section:
             defaults = root.value.pop("defaults", None)
         return Loaded(path, root, package, defaults)
+
+
+def check_texts(node: Node) -> None:
+    """Raises NotCovered for an interpolation beyond the common forms."""
+    for _, leaf in leaves(node):
+        if leaf.is_interpolated:
+            pieces(leaf.value)
 
 
 def normal(path: str) -> str:
