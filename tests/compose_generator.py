@@ -82,7 +82,7 @@ class Case:
 
 def case(seed: int) -> Case:
     """The case of a seed: always the same, mostly composable, often odd."""
-    return _Maker(random.Random(seed)).case()  # noqa: S311 - reproducible, not secret
+    return _Maker(random.Random(seed)).case()
 
 
 class _Maker:

@@ -1,1 +1,173 @@
-"""Configuration as Hydra and OmegaConf read it."""
+"""Configuration as Hydra and OmegaConf read it.
+
+``compose_run`` answers what config a run of a package gets under a mode: the protocol's command
+line, split as a shell splits it, through what the code gives ``@hydra.main``, to the composed
+config with the origin of every value. The static composer answers; what it does not cover goes to
+hydra-core itself, where that is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from explint.compose.shell import ShellProblem, split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explint.compose.entry import EntryPoint
+    from explint.compose.errors import CompositionError
+    from explint.compose.static import Composed, Unknown
+    from explint.compose.tree import ConfigTree
+    from explint.package import Package
+    from explint.protocol.profile import Mode, Profile
+
+RESULTS_DIR = ".research/results"
+"""What stands for ``{results_dir}`` where the caller names no folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunComposition:
+    """A run's config, or why it has none.
+
+    ``command`` is the shell's command line and ``words`` the overrides in it; ``answered_by`` says
+    which composer gave ``result``, None when neither was asked. A ShellProblem comes from the
+    shell, before Hydra sees anything.
+    """
+
+    run_id: str | None
+    mode: str | None
+    command: str
+    words: tuple[str, ...]
+    entry: EntryPoint | None
+    result: Composed | CompositionError | ShellProblem | Unknown
+    answered_by: Literal["static", "hydra-core"] | None
+
+
+def compose_tree(
+    tree: ConfigTree,
+    *,
+    config_dir: str,
+    config_name: str | None,
+    overrides: Sequence[str],
+    version_base: str | None = None,
+    reference: bool = True,
+) -> tuple[Composed | CompositionError | Unknown, Literal["static", "hydra-core"]]:
+    """Composes, and says which composer answered.
+
+    ``reference`` false leaves what the static composer does not cover Unknown.
+    """
+    from explint.compose.errors import Unsupported
+    from explint.compose.static import Unknown, compose
+
+    result = compose(
+        tree,
+        config_dir=config_dir,
+        config_name=config_name,
+        overrides=overrides,
+        version_base=version_base,
+    )
+    if not isinstance(result, Unsupported):
+        return result, "static"
+    if not reference:
+        return Unknown(result.reason), "static"
+    from explint.compose.reference import ask
+
+    answer = ask(
+        tree,
+        config_dir=config_dir,
+        config_name=config_name,
+        overrides=overrides,
+        version_base=version_base,
+    )
+    if isinstance(answer, Unknown):
+        return Unknown(f"{result.reason}; {answer.reason}"), "static"
+    return answer, "hydra-core"
+
+
+def compose_run(
+    package: Package,
+    profile: Profile,
+    run_id: str | None,
+    mode: Mode | None,
+    *,
+    tree: ConfigTree | None = None,
+    entry: EntryPoint | None = None,
+    results_dir: str = RESULTS_DIR,
+    extra: Sequence[str] = (),
+    reference: bool = True,
+) -> RunComposition:
+    """Composes the config of one run under one mode.
+
+    Without ``run_id`` or a command line in the profile no run is chosen. ``tree`` and ``entry``
+    are found in the package where they are not given; hand them over when several runs are
+    composed, so that files are parsed once. ``extra`` are further overrides.
+    """
+    from explint.compose.static import Unknown
+    from explint.compose.tree import ConfigTree
+
+    command = _command(profile, run_id, mode, results_dir)
+    split_words = split(command)
+
+    def ended(
+        result: Composed | CompositionError | ShellProblem | Unknown,
+        words: Sequence[str] = (),
+        answered_by: Literal["static", "hydra-core"] | None = None,
+    ) -> RunComposition:
+        name = None if mode is None else mode.name
+        return RunComposition(run_id, name, command, tuple(words), entry, result, answered_by)
+
+    if isinstance(split_words, ShellProblem):
+        return ended(split_words)
+    words = [*_overrides(split_words), *extra]
+    if entry is None:
+        from explint.compose.entry import find_entry
+
+        found = find_entry(package, entry_module(profile))
+        if isinstance(found, str):
+            return ended(Unknown(found), words)
+        entry = found
+    if entry.unknown is not None:
+        return ended(Unknown(f"{entry.path}: {entry.unknown}"), words)
+    if entry.structured:
+        return ended(Unknown("the code registers configs in Hydra's ConfigStore"), words)
+    if entry.config_dir is None:
+        # Hydra searches no folder then, and finds no primary config in it.
+        tree = ConfigTree({})
+    result, answered_by = compose_tree(
+        tree or ConfigTree.of(package),
+        config_dir=entry.config_dir or "",
+        config_name=entry.config_name,
+        overrides=words,
+        version_base=entry.version_base,
+        reference=reference,
+    )
+    return ended(result, words, answered_by)
+
+
+def entry_module(profile: Profile) -> str:
+    """The file that the training command starts."""
+    words = split(profile.commands.train or "")
+    if isinstance(words, list) and "-m" in words[:-1]:
+        return words[words.index("-m") + 1].replace(".", "/") + ".py"
+    jobs = (path for path, job in profile.files.jobs.items() if job == "entry")
+    return next(jobs, "src/train.py")
+
+
+def _command(profile: Profile, run_id: str | None, mode: Mode | None, results_dir: str) -> str:
+    template = profile.commands.train or ""
+    if mode is not None and mode.override:
+        template = f"{template} {mode.override}"
+    if run_id is None:
+        kept = [word for word in template.split(" ") if "{run_id}" not in word]
+        template = " ".join(kept)
+    # The id goes in last: it is the one text that is not the protocol's.
+    return template.replace("{results_dir}", results_dir).replace("{run_id}", run_id or "")
+
+
+def _overrides(words: Sequence[str]) -> list[str]:
+    """The words behind ``-m module``: what Hydra gets."""
+    if "-m" in words:
+        return list(words[words.index("-m") + 2 :])
+    return list(words)

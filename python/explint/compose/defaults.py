@@ -231,9 +231,7 @@ class Selector:
             raise NotCovered("the package replaces Hydra's own config")
         primary = _Entry(None, config_name or _NO_CONFIG, primary=True)
         expanded = self._expand(_Tree(primary), is_root=True, interpolated=False)
-        hydra = self._expand(
-            _Tree(_Entry(None, "hydra/config")), is_root=False, interpolated=False
-        )
+        hydra = self._expand(_Tree(_Entry(None, "hydra/config")), is_root=False, interpolated=False)
         for tree in (hydra, expanded):
             self._collect(tree, None)
         self._refuse_duplicates()
@@ -351,9 +349,7 @@ class Selector:
                 ErrorKind.INVALID_DEFAULTS, f"Unsupported type in defaults : {kind}", item.where
             )
         if entry.is_self and entry.group is None and entry.package is not None:
-            self._fail(
-                ErrorKind.INVALID_DEFAULTS, "_self_@PACKAGE is not supported", item.where
-            )
+            self._fail(ErrorKind.INVALID_DEFAULTS, "_self_@PACKAGE is not supported", item.where)
         if entry.package == "_here_":
             entry.package = ""
         return entry
@@ -520,9 +516,7 @@ class Selector:
         if (not has_self and any(not e.override for e in entries)) or not entries:
             entries.append(_Entry(None, "_self_"))
 
-    def _take_overrides(
-        self, entries: list[_Entry], parent: _Entry, interpolated: bool
-    ) -> None:
+    def _take_overrides(self, entries: list[_Entry], parent: _Entry, interpolated: bool) -> None:
         last: _Entry | None = None
         for entry in entries:
             if entry.is_self:
@@ -708,7 +702,11 @@ class Selector:
             known = sorted(self.known_by_group.get(key.partition("@")[0], ()))
             if known:
                 message = f"Could not override '{key}'."
-                more = ("Did you mean to override one of " if len(known) > 1 else "Did you mean to override ")
+                more = (
+                    "Did you mean to override one of "
+                    if len(known) > 1
+                    else "Did you mean to override "
+                )
                 more += ", ".join(known) + "?"
             else:
                 message = f"Could not override '{key}'. No match in the defaults list."
@@ -794,4 +792,3 @@ def _plain(node: Node) -> object:
     if type(node.value) is list:
         return [_plain(child) for child in node.value]
     return node.value
-

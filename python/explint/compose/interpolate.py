@@ -7,6 +7,7 @@ the time, Hydra's settings, resolvers the code registers) the value is opaque.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -119,11 +120,14 @@ class _Unsure(Exception):  # noqa: N818 - turned into Opaque
 
 
 class Resolver:
-    """Looks up values in one composed tree; results are kept."""
+    """Looks up values in one composed tree; results are kept.
 
-    def __init__(self, root: Node) -> None:
+    ``known`` are values of leaves that OmegaConf itself has resolved.
+    """
+
+    def __init__(self, root: Node, known: Mapping[Path, Any] | None = None) -> None:
         self.root = root
-        self._values: dict[Path, Any] = {}
+        self._values: dict[Path, Any] = dict(known or {})
         self._active: set[Path] = set()
         self._steps = 0
 
@@ -251,9 +255,7 @@ class Resolver:
             raise _Failed(f"Interpolation key '{reference.key}' not found")
         return found
 
-    def _walk(
-        self, start: Path, keys: list[Any], *, strict: bool
-    ) -> tuple[Path, Node] | None:
+    def _walk(self, start: Path, keys: list[Any], *, strict: bool) -> tuple[Path, Node] | None:
         node = self.root
         for part in start:
             child = node.child(part)

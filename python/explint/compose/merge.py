@@ -15,7 +15,8 @@ from explint.compose.errors import NotCovered
 Key: TypeAlias = "str | int | float | bool | bytes"
 Path: TypeAlias = "tuple[Key, ...]"
 Where: TypeAlias = "tuple[str, Path] | int | None"
-"""Where a node comes from: (file, path of keys in it), the index of an override, or nowhere."""
+"""Where a node comes from: (file, path of keys in it), the index of an override (-1: somewhere,
+hydra-core does not say), or nowhere."""
 
 MISSING = "???"
 

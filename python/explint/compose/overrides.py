@@ -143,9 +143,7 @@ def parse_override(word: str, index: int | None = None) -> Override:
         return _parse(word)
     except _Rejected as error:
         message, _, more = "\n".join(error.said(word)).partition("\n")
-        raise CompositionFailure(
-            ErrorKind.OVERRIDE_SYNTAX, message, more, override=index
-        ) from None
+        raise CompositionFailure(ErrorKind.OVERRIDE_SYNTAX, message, more, override=index) from None
     except _NotHere as error:
         raise NotCovered(str(error)) from None
 
@@ -309,7 +307,9 @@ def _key(tokens: _Tokens) -> str:
         return key
     if tokens.type in ("EOF", "EQUAL", "AT", *_KEY_STARTS):
         return _package(tokens)
-    raise _Rejected(f"no viable alternative at input {_quoted(tokens.slice(start))}", recognition=True)
+    raise _Rejected(
+        f"no viable alternative at input {_quoted(tokens.slice(start))}", recognition=True
+    )
 
 
 def _package(tokens: _Tokens) -> str:
@@ -511,7 +511,9 @@ _FUNCTIONS = "bool,choice,float,glob,int,interval,range,shuffle,sort,str,tag"
 
 def _call(name: str, args: list[Any], named: dict[str, Any], text: str) -> Any:  # noqa: ANN401
     def failed(error: str) -> _Rejected:
-        return _Rejected(f"{error.partition(':')[0]} while evaluating '{text}'{error[error.find(':') :]}")
+        return _Rejected(
+            f"{error.partition(':')[0]} while evaluating '{text}'{error[error.find(':') :]}"
+        )
 
     if name not in _FUNCTIONS.split(","):
         raise failed(f"HydraException: Unknown function '{name}'\nAvailable: {_FUNCTIONS}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -57,7 +57,8 @@ class Composed:
 
     Reading a key that is not there raises in the run, and so does writing one (see PROTOCOL's
     struct rules); ``has`` decides it. ``hydra`` holds what files and overrides set under ``hydra``,
-    without Hydra's own defaults. ``assumed`` names options that only a plugin of Hydra brings.
+    without Hydra's own defaults; it is empty when hydra-core answered, and so are ``choices``,
+    ``files`` and the origins. ``assumed`` names options that only a plugin of Hydra brings.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class Composed:
         root: Node,
         overrides: Sequence[str],
         selection: Selection,
-        hydra: Node,
+        hydra: Node | None,
+        known: Mapping[Path, Any] | None = None,
     ) -> None:
         self.overrides = tuple(overrides)
         self.choices = dict(selection.choices)
@@ -78,7 +80,7 @@ class Composed:
         self.root = root
         self._tree = tree
         self._hydra = hydra
-        self._resolver = Resolver(root)
+        self._resolver = Resolver(root, known)
 
     @cached_property
     def value(self) -> dict[Key, Any]:
@@ -93,7 +95,7 @@ class Composed:
     @cached_property
     def hydra(self) -> dict[Key, Any]:
         """What the package sets under ``hydra``, as plain Python, interpolations unresolved."""
-        value: dict[Key, Any] = _plain(self._hydra)
+        value: dict[Key, Any] = {} if self._hydra is None else _plain(self._hydra)
         return value
 
     def get(self, path: str | Path, default: Any = None) -> Any:  # noqa: ANN401
@@ -119,7 +121,7 @@ class Composed:
         if where is None:
             return Origin()
         if isinstance(where, int):
-            return Origin(override=where)
+            return Origin(override=where if where >= 0 else None)
         path, keys = where
         mark = self._tree.mark(path, keys)
         if mark is None:
@@ -332,9 +334,7 @@ _SCHEMA: dict[str, Any] = {
         "config_name": _STR,
         "env_set": _ANY,
         "env_copy": _ANY,
-        "config": {
-            "override_dirname": {"kv_sep": _STR, "item_sep": _STR, "exclude_keys": _ANY}
-        },
+        "config": {"override_dirname": {"kv_sep": _STR, "item_sep": _STR, "exclude_keys": _ANY}},
     },
     "runtime": {
         "version": _STR,
@@ -379,11 +379,11 @@ def _check_hydra(tree: ConfigTree, given: Node, selection: Selection) -> None:
         raise NotCovered("a hydra section that is no mapping")
     if given.child("searchpath") is not None:
         raise NotKnown("hydra.searchpath names folders outside the config folder")
-    config = _hydra_config(given, selection)
+    config = _hydra_config(selection)
     _check_section(tree, given, _SCHEMA, "", config)
 
 
-def _hydra_config(given: Node, selection: Selection) -> str:
+def _hydra_config(selection: Selection) -> str:
     """The config that gave the hydra section last, for the words of an error."""
     found = ""
     for part in selection.parts:
