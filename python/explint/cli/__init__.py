@@ -14,6 +14,7 @@ import click
 from explint import __version__
 from explint.cli.check import check
 from explint.cli.completion import completion
+from explint.cli.compose import compose
 from explint.cli.config import config
 from explint.cli.door import Door
 from explint.cli.exits import INTERRUPTED
@@ -38,11 +39,12 @@ def cli() -> None:
     \b
     explint check .                        judge the package in this folder
     explint check runs.jsonl -o concise    judge every package of a file
+    explint compose . --run ID             show the config a run gets
     explint rule complete/todo-marker      explain a rule
     """
 
 
-for command in (check, rule, rules, profile, config, completion):
+for command in (check, compose, rule, rules, profile, config, completion):
     cli.add_command(command)
 
 

@@ -122,9 +122,7 @@ def compose_run(
         return ended(split_words)
     words = [*_overrides(split_words), *extra]
     if entry is None:
-        from explint.compose.entry import find_entry
-
-        found = find_entry(package, entry_module(profile))
+        found = entry_of(package, profile)
         if isinstance(found, str):
             return ended(Unknown(found), words)
         entry = found
@@ -146,13 +144,36 @@ def compose_run(
     return ended(result, words, answered_by)
 
 
-def entry_module(profile: Profile) -> str:
-    """The file that the training command starts."""
+def run_ids(package: Package, profile: Profile) -> list[str]:
+    """The runs a record names, else the files of the profile's run folder, sorted."""
+    named = [run.run_id for run in package.runs]
+    folder = profile.config.run_folder
+    if named or folder is None:
+        return named
+    paths = (p for p in package.files if p.startswith(f"{folder}/") and p.endswith(".yaml"))
+    return sorted(path[len(folder) + 1 : -len(".yaml")] for path in paths)
+
+
+def entry_of(package: Package, profile: Profile) -> EntryPoint | str:
+    """How the module of the training command starts Hydra, or why that cannot be told.
+
+    Where the profile has no command line, the usual scripts are asked first, then every module.
+    """
+    from explint.compose.entry import find_entry
+
     words = split(profile.commands.train or "")
     if isinstance(words, list) and "-m" in words[:-1]:
-        return words[words.index("-m") + 1].replace(".", "/") + ".py"
-    jobs = (path for path, job in profile.files.jobs.items() if job == "entry")
-    return next(jobs, "src/train.py")
+        return find_entry(package, words[words.index("-m") + 1].replace(".", "/") + ".py")
+    usual = ["src/main.py", "src/train.py", "main.py", "train.py"]
+    others = sorted(
+        (p for p in package.files if p.endswith(".py")), key=lambda p: (p.count("/"), p)
+    )
+    for path in [*usual, *(p for p in others if not p.startswith(("tests/", "test/")))]:
+        if path in package.files:
+            found = find_entry(package, path)
+            if not isinstance(found, str):
+                return found
+    return "no module of the package starts Hydra"
 
 
 def _command(profile: Profile, run_id: str | None, mode: Mode | None, results_dir: str) -> str:
