@@ -74,9 +74,8 @@ def compose(
     explint compose . --run proposed-cifar10 --mode trial
     explint compose . --override run.training.lr=0.1
     """
-    from explint.protocol import ProfileError, choose_profile
-
     from explint.compose import compose_run
+    from explint.protocol import ProfileError, choose_profile
 
     package = _package(path, rev)
     try:
@@ -170,7 +169,7 @@ def _print(answer: RunComposition, package: Package, form: str, color: ColorChoi
     if isinstance(result, Composed):
         code = exits.CLEAN
     if form == "json":
-        click.echo(_json(answer))
+        _echo(_json(answer))
         return code
     from explint.report.terminal import Painter, Terminal
 
@@ -191,6 +190,11 @@ def _print(answer: RunComposition, package: Package, form: str, color: ColorChoi
     return code
 
 
+def _echo(text: str, *, err: bool = False) -> None:
+    # Whether there is colour has been decided; click would decide again by the stream alone.
+    click.echo(text, err=err, color=True)
+
+
 # A composed config
 
 
@@ -198,10 +202,10 @@ def _text(answer: RunComposition, composed: Composed, painter: Painter) -> None:
     from explint.compose.render import yaml_lines
 
     for line in _head(answer, composed):
-        click.echo(painter.paint(f"# {shown(line)}", "dim"))
+        _echo(painter.paint(f"# {shown(line)}", "dim"))
     lines = list(yaml_lines(composed, resolved=True))
     for text in _with_remarks(lines, painter):
-        click.echo(text)
+        _echo(text)
 
 
 def _head(answer: RunComposition, composed: Composed) -> Iterable[str]:
@@ -244,7 +248,7 @@ def _yaml(composed: Composed) -> None:
     from explint.compose.render import yaml_lines
 
     for line in yaml_lines(composed, resolved=False):
-        click.echo(shown(line.text))
+        _echo(shown(line.text))
 
 
 def _json(answer: RunComposition) -> str:
@@ -324,20 +328,20 @@ def _error(
     _say(painter, f"Hydra does not compose{run or ' the config'}{mode}. It says:")
     said = [error.message, *error.more.split("\n")] if error.more else [error.message]
     for line in said:
-        click.echo(f"    {shown(line.replace(chr(9), '  '))}", err=True)
+        _echo(f"    {shown(line.replace(chr(9), '  '))}", err=True)
     if error.override is not None:
         word = answer.words[error.override]
         offset = answer.command.rfind(word)
         if offset >= 0:
             _mark(answer.command, offset, len(word), painter)
         else:
-            click.echo(f"  in the override {shown(word)}", err=True)
+            _echo(f"  in the override {shown(word)}", err=True)
     elif error.path is not None and error.line is not None:
         _frame(error.path, error.line, error.column or 1, error.message, package, painter)
 
 
 def _unknown(unknown: Unknown, painter: Painter) -> None:
-    click.echo(
+    _echo(
         f"{painter.paint('unknown', 'warning')}: the config cannot be composed from here: "
         f"{shown(unknown.reason)}",
         err=True,
@@ -345,7 +349,7 @@ def _unknown(unknown: Unknown, painter: Painter) -> None:
 
 
 def _say(painter: Painter, text: str) -> None:
-    click.echo(f"{painter.paint('error', 'error')}: {shown(text)}", err=True)
+    _echo(f"{painter.paint('error', 'error')}: {shown(text)}", err=True)
 
 
 def _mark(command: str, offset: int, length: int, painter: Painter) -> None:
@@ -360,9 +364,9 @@ def _mark(command: str, offset: int, length: int, painter: Painter) -> None:
     part = printable(command[offset : offset + length])
     tail = printable(command[offset + length : start + room])
     ellipsis = painter.glyphs.ellipsis if start else ""
-    click.echo(f"  {ellipsis}{head}{part}{tail}", err=True)
+    _echo(f"  {ellipsis}{head}{part}{tail}", err=True)
     indent = " " * (2 + cells(ellipsis) + cells(head))
-    click.echo(indent + painter.paint("^" * max(1, min(cells(part), room)), "error"), err=True)
+    _echo(indent + painter.paint("^" * max(1, min(cells(part), room)), "error"), err=True)
 
 
 def _frame(
@@ -382,6 +386,7 @@ def _frame(
         severity=Severity.ERROR,
         confidence=Confidence.HIGH,
         message=message,
+        help="",
         path=path,
         line=line,
         column=column,
@@ -394,10 +399,10 @@ def _frame(
     )
     place = f"{shown(path)}:{line}:{column}"
     if frame is None:
-        click.echo(f"  {place}", err=True)
+        _echo(f"  {place}", err=True)
         return
     digits, rows = frame
     corner = painter.paint(painter.glyphs.corner, "label")
-    click.echo(f"{' ' * digits} {corner} {place}", err=True)
+    _echo(f"{' ' * digits} {corner} {place}", err=True)
     for row in rows:
-        click.echo(painter.line(row), err=True)
+        _echo(painter.line(row), err=True)

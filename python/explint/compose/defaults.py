@@ -231,13 +231,28 @@ class Selector:
             raise NotCovered("the package replaces Hydra's own config")
         primary = _Entry(None, config_name or _NO_CONFIG, primary=True)
         expanded = self._expand(_Tree(primary), is_root=True, interpolated=False)
-        hydra = self._expand(_Tree(_Entry(None, "hydra/config")), is_root=False, interpolated=False)
-        for tree in (hydra, expanded):
+        trees = [expanded]
+        if self._concerns_hydra():
+            hydra = _Tree(_Entry(None, "hydra/config"))
+            trees.insert(0, self._expand(hydra, is_root=False, interpolated=False))
+        for tree in trees:
             self._collect(tree, None)
         self._refuse_duplicates()
         self._refuse_unused()
-        self.selection.choices = self.known
+        self.selection.choices = {
+            group: option for group, option in self.known.items() if not group.startswith("hydra/")
+        }
         return self.selection
+
+    def _concerns_hydra(self) -> bool:
+        """Whether the package chooses or replaces any of Hydra's own configs.
+
+        Otherwise they add nothing that is kept, and are not expanded.
+        """
+        keys = (*self.choices, *self.deletions, *self.known)
+        return any(key.startswith("hydra") for key in keys) or self.tree.is_folder(
+            self._path("hydra")
+        )
 
     # Overrides
 
@@ -307,7 +322,8 @@ class Selector:
         if name in _HYDRA_OPTIONS.get(group, ()):
             return Loaded(None, Node({}))
         if group in _PLUGIN_GROUPS:
-            self.selection.assumed.append(f"{group}={name}")
+            if (option := f"{group}={name}") not in self.selection.assumed:
+                self.selection.assumed.append(option)
             return Loaded(None, Node({}))
         if group.startswith("hydra/") and self.selection.assumed:
             return Loaded(None, Node({}))

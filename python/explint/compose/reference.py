@@ -176,7 +176,7 @@ def _read(
         first, _, more = answer["message"].partition("\n")
         if answer["cause"] and answer["cause"] not in answer["message"]:
             more = f"{more}\n{answer['cause']}".lstrip("\n")
-        return CompositionError(error_kind(answer["error"], first), first, more)
+        return CompositionError(error_kind(answer["error"], answer["message"]), first, more)
     root = build(answer["raw"], -1)
     known: dict[Any, Any] = {}
     for path, kind, value in answer["values"]:
@@ -211,14 +211,17 @@ _KINDS = (
 )
 
 
-def error_kind(error: str, first: str) -> ErrorKind:
-    """The kind of an error that Hydra raised: its class, and the first line of its text."""
+def error_kind(error: str, text: str) -> ErrorKind:
+    """The kind of an error that Hydra raised: its class, and what it says."""
     if error == "OverrideParseException":
         return ErrorKind.OVERRIDE_SYNTAX
     if error == "GrammarParseError":
         return ErrorKind.INTERPOLATION
     if error in ("ScannerError", "ParserError", "ComposerError", "ConstructorError"):
         return ErrorKind.INVALID_YAML
+    if "Could not override '" in text and ("Did you mean to" in text or "default list" in text):
+        return ErrorKind.NOT_IN_DEFAULTS
+    first = text.partition("\n")[0]
     for pattern, kind in _KINDS:
         if re.match(pattern, first):
             return ErrorKind[kind]

@@ -51,10 +51,9 @@ def split(command: str) -> list[str] | ShellProblem:
         if word is None:
             word = []
         if char == "\\":
-            if at + 1 >= len(command):
-                return ShellProblem("the command ends with a backslash", at, char)
-            if command[at + 1] != "\n":
-                word.append(command[at + 1])
+            # At the very end of a command a backslash stands for itself.
+            if command[at + 1 : at + 2] != "\n":
+                word.append(command[at + 1 : at + 2] or char)
             at += 2
         elif char == "'":
             end = command.find("'", at + 1)

@@ -247,7 +247,7 @@ def _compose(
         root = _add(tree, root, part)
     hydra_given = root.value.get("hydra", Node({}))
     _check_hydra(tree, hydra_given, selection)
-    root = Node({**root.value, "hydra": _with_schema(hydra_given)})
+    root = Node({**root.value, "hydra": merge(_SKELETON, hydra_given)})
     for index, override in selection.config_overrides:
         root, hydra_given = _apply(tree, root, hydra_given, index, override)
     items = dict(root.value)
@@ -360,18 +360,17 @@ _CLASSES: dict[str, str] = {
 }
 
 
-def _with_schema(given: Node) -> Node:
-    """Hydra's section with every key it knows, so that overrides meet the same keys."""
+def _skeleton(schema: dict[str, Any]) -> Node:
+    return Node(
+        {
+            key: _skeleton(kind) if isinstance(kind, dict) else Node(None)
+            for key, kind in schema.items()
+        }
+    )
 
-    def skeleton(schema: dict[str, Any]) -> Node:
-        return Node(
-            {
-                key: skeleton(kind) if isinstance(kind, dict) else Node(None)
-                for key, kind in schema.items()
-            }
-        )
 
-    return merge(skeleton(_SCHEMA), given)
+_SKELETON = _skeleton(_SCHEMA)
+"""Hydra's section with every key it knows, so that overrides meet the same keys."""
 
 
 def _check_hydra(tree: ConfigTree, given: Node, selection: Selection) -> None:
@@ -445,6 +444,8 @@ def _apply(
     new = build(override.value, index)
     check_texts(new)
     _refuse_odd_keys(override.value)
+    if override.action is Action.ADD and keys[0] == "hydra":
+        raise NotCovered("an override that adds to hydra")
     if override.action is Action.ADD:
         found = _selected(root, keys)
         if found is not None and not isinstance(override.value, dict | list):
