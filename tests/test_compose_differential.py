@@ -17,7 +17,6 @@ from explint.compose.errors import CompositionError, CompositionFailure, NotCove
 from explint.compose.overrides import Sweep, parse_override
 from explint.compose.static import Composed, compose
 from explint.protocol import choose_profile
-from explint.protocol.profile import Mode
 
 pytest.importorskip("hydra")
 
@@ -109,11 +108,11 @@ def test_the_examples_compose_alike() -> None:
         if isinstance(item, InputError):
             continue
         profile, _ = choose_profile(item, None)
-        runs: list[str | None] = [*run_ids(item, profile)] or [None]
-        modes: list[Mode | None] = [*profile.trial.modes] or [None]
+        runs: list[str | None] = [*run_ids(item, profile.config.run_folder)] or [None]
+        commands = [profile.train_command(mode) for mode in profile.trial.modes] or [None]
         for run in runs:
-            for mode in modes:
-                answer = compose_run(item, profile, run, mode, reference=False)
+            for command in commands:
+                answer = compose_run(item, command, run, reference=False)
                 ours, entry = answer.result, answer.entry
                 if entry is None or not isinstance(ours, Composed | CompositionError):
                     continue
@@ -124,4 +123,4 @@ def test_the_examples_compose_alike() -> None:
                     if path.startswith(prefix) and path.endswith(".yaml")
                 }
                 theirs = hydra(files, answer.words, entry.config_name, entry.version_base)
-                assert difference(ours, theirs) is None, (item.id, run, mode)
+                assert difference(ours, theirs) is None, (item.id, command, run)

@@ -40,7 +40,8 @@ FILES = {
     "config/run/two.yaml": "run_id: two\nlr: 2e-4\n",
 }
 PROFILE = load_profile("full-trial")
-TRIAL, FULL = PROFILE.trial.modes
+TRIAL, FULL = (str(PROFILE.train_command(mode)) for mode in PROFILE.trial.modes)
+FOLDER = PROFILE.config.run_folder
 
 
 def package(**changes: str | None) -> Package:
@@ -50,14 +51,14 @@ def package(**changes: str | None) -> Package:
 
 def test_each_run_and_mode_has_its_config() -> None:
     held = package()
-    assert run_ids(held, PROFILE) == ["one", "two"]
+    assert run_ids(held, FOLDER) == ["one", "two"]
     tree = ConfigTree.of(held)
     seen = []
     for run in ("one", "two"):
-        for mode in (TRIAL, FULL):
-            answer = compose_run(held, PROFILE, run, mode, tree=tree, results_dir="/r")
+        for mode, command in (("trial", TRIAL), ("full", FULL)):
+            answer = compose_run(held, command, run, tree=tree, results_dir="/r")
             assert isinstance(answer.result, Composed)
-            assert answer.words == (f"run={run}", "results_dir=/r", f"mode={mode.name}")
+            assert answer.words == (f"run={run}", "results_dir=/r", f"mode={mode}")
             assert answer.answered_by == "static"
             assert answer.result.origin("run.lr") == Origin(f"config/run/{run}.yaml", 2, 1)
             seen.append((answer.result.get("mode"), answer.result.get("lr")))
@@ -65,7 +66,7 @@ def test_each_run_and_mode_has_its_config() -> None:
 
 
 def test_the_shell_comes_before_hydra() -> None:
-    answer = compose_run(package(), PROFILE, "a(b)", TRIAL)
+    answer = compose_run(package(), TRIAL, "a(b)")
     assert isinstance(answer.result, ShellProblem)
     assert answer.command[answer.result.offset] == "("
     assert answer.answered_by is None
@@ -73,15 +74,15 @@ def test_the_shell_comes_before_hydra() -> None:
 
 def test_what_the_code_does_not_say_is_unknown() -> None:
     assert isinstance(
-        compose_run(package(**{"src/main.py": "x = 1\n"}), PROFILE, "one", TRIAL).result, Unknown
+        compose_run(package(**{"src/main.py": "x = 1\n"}), TRIAL, "one").result, Unknown
     )
     store = {"src/conf.py": "from hydra.core.config_store import ConfigStore\n"}
-    assert isinstance(compose_run(package(**store), PROFILE, "one", TRIAL).result, Unknown)
+    assert isinstance(compose_run(package(**store), TRIAL, "one").result, Unknown)
 
 
 def test_without_a_config_folder_there_is_no_primary_config() -> None:
     main = MAIN.replace('config_path="../config", ', "")
-    result = compose_run(package(**{"src/main.py": main}), PROFILE, "one", TRIAL).result
+    result = compose_run(package(**{"src/main.py": main}), TRIAL, "one").result
     assert isinstance(result, CompositionError)
     assert result.kind is ErrorKind.NO_PRIMARY_CONFIG
 
@@ -90,7 +91,7 @@ def test_runs_of_a_record_are_its_own() -> None:
     from dataclasses import replace
 
     held = replace(package(), runs=(Run("two"), Run("three")))
-    assert run_ids(held, PROFILE) == ["two", "three"]
+    assert run_ids(held, FOLDER) == ["two", "three"]
 
 
 # hydra-core as the reference

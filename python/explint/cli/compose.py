@@ -92,8 +92,12 @@ def compose(
         if isinstance(found, str):
             raise Trouble(found, "Name the module that @hydra.main stands in.")
         point = found
-    answer = compose_run(package, profile, chosen_run, chosen_mode, entry=point, extra=overrides)
-    ctx.exit(_print(answer, package, form, color))
+    command = profile.commands.train
+    if chosen_mode is not None:
+        command = profile.train_command(chosen_mode)
+    answer = compose_run(package, command, chosen_run, entry=point, extra=overrides)
+    name = None if chosen_mode is None else chosen_mode.name
+    ctx.exit(_print(answer, name, package, form, color))
 
 
 def _package(path: str, rev: str | None) -> Package:
@@ -123,7 +127,7 @@ def _run(package: Package, profile: Profile, run_id: str | None) -> str | None:
                 "--profile.",
             )
         return None
-    known = run_ids(package, profile)
+    known = run_ids(package, profile.config.run_folder)
     if run_id is None:
         if not known:
             return None
@@ -159,7 +163,9 @@ def _module_file(module: str) -> str:
     return module if module.endswith(".py") else module.replace(".", "/") + ".py"
 
 
-def _print(answer: RunComposition, package: Package, form: str, color: ColorChoice) -> int:
+def _print(
+    answer: RunComposition, mode: str | None, package: Package, form: str, color: ColorChoice
+) -> int:
     from explint.compose.errors import CompositionError
     from explint.compose.shell import ShellProblem
     from explint.compose.static import Composed, Unknown
@@ -169,7 +175,7 @@ def _print(answer: RunComposition, package: Package, form: str, color: ColorChoi
     if isinstance(result, Composed):
         code = exits.CLEAN
     if form == "json":
-        _echo(_json(answer))
+        _echo(_json(answer, mode))
         return code
     from explint.report.terminal import Painter, Terminal
 
@@ -184,7 +190,7 @@ def _print(answer: RunComposition, package: Package, form: str, color: ColorChoi
     if isinstance(result, ShellProblem):
         _shell_problem(answer, result, painter)
     elif isinstance(result, CompositionError):
-        _error(answer, result, package, painter)
+        _error(answer, mode, result, package, painter)
     else:
         _unknown(result, painter)
     return code
@@ -251,7 +257,7 @@ def _yaml(composed: Composed) -> None:
         _echo(shown(line.text))
 
 
-def _json(answer: RunComposition) -> str:
+def _json(answer: RunComposition, mode: str | None) -> str:
     import json
 
     from explint.compose.errors import CompositionError
@@ -262,7 +268,7 @@ def _json(answer: RunComposition) -> str:
     result = answer.result
     document: dict[str, Any] = {
         "run": answer.run_id,
-        "mode": answer.mode,
+        "mode": mode,
         "command": answer.command,
         "overrides": list(answer.words),
         "entry": None
@@ -321,11 +327,15 @@ def _shell_problem(answer: RunComposition, problem: ShellProblem, painter: Paint
 
 
 def _error(
-    answer: RunComposition, error: CompositionError, package: Package, painter: Painter
+    answer: RunComposition,
+    mode: str | None,
+    error: CompositionError,
+    package: Package,
+    painter: Painter,
 ) -> None:
     run = f" run {answer.run_id}" if answer.run_id else ""
-    mode = f" in mode {answer.mode}" if answer.mode else ""
-    _say(painter, f"Hydra does not compose{run or ' the config'}{mode}. It says:")
+    under = f" in mode {mode}" if mode else ""
+    _say(painter, f"Hydra does not compose{run or ' the config'}{under}. It says:")
     said = [error.message, *error.more.split("\n")] if error.more else [error.message]
     for line in said:
         _echo(f"    {shown(line.replace(chr(9), '  '))}", err=True)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from explint.compose.static import Composed, Unknown
     from explint.compose.tree import ConfigTree
     from explint.package import Package
-    from explint.protocol.profile import Mode, Profile
 
 RESULTS_DIR = ".research/results"
 """What stands for ``{results_dir}`` where the caller names no folder."""
@@ -37,7 +36,6 @@ class RunComposition:
     """
 
     run_id: str | None
-    mode: str | None
     command: str
     words: tuple[str, ...]
     entry: EntryPoint | None
@@ -88,9 +86,8 @@ def compose_tree(
 
 def compose_run(
     package: Package,
-    profile: Profile,
+    command: str | None,
     run_id: str | None,
-    mode: Mode | None,
     *,
     tree: ConfigTree | None = None,
     entry: EntryPoint | None = None,
@@ -98,16 +95,18 @@ def compose_run(
     extra: Sequence[str] = (),
     reference: bool = True,
 ) -> RunComposition:
-    """Composes the config of one run under one mode.
+    """Composes the config of one run.
 
-    Without ``run_id`` or a command line in the profile no run is chosen. ``tree`` and ``entry``
+    ``command`` is the protocol's training command under a mode, with ``{run_id}`` and
+    ``{results_dir}`` to fill in (``Profile.train_command``); None where the protocol has none.
+    Without ``run_id`` the word that names the run is left out. ``tree`` and ``entry``
     are found in the package where they are not given; hand them over when several runs are
     composed, so that files are parsed once. ``extra`` are further overrides.
     """
     from explint.compose.static import Unknown
     from explint.compose.tree import ConfigTree
 
-    command = _command(profile, run_id, mode, results_dir)
+    template, command = command, _filled(command, run_id, results_dir)
     split_words = split(command)
 
     def ended(
@@ -115,14 +114,13 @@ def compose_run(
         words: Sequence[str] = (),
         answered_by: Literal["static", "hydra-core"] | None = None,
     ) -> RunComposition:
-        name = None if mode is None else mode.name
-        return RunComposition(run_id, name, command, tuple(words), entry, result, answered_by)
+        return RunComposition(run_id, command, tuple(words), entry, result, answered_by)
 
     if isinstance(split_words, ShellProblem):
         return ended(split_words)
     words = [*_overrides(split_words), *extra]
     if entry is None:
-        found = entry_of(package, profile)
+        found = entry_of(package, template)
         if isinstance(found, str):
             return ended(Unknown(found), words)
         entry = found
@@ -144,24 +142,23 @@ def compose_run(
     return ended(result, words, answered_by)
 
 
-def run_ids(package: Package, profile: Profile) -> list[str]:
-    """The runs a record names, else the files of the profile's run folder, sorted."""
+def run_ids(package: Package, folder: str | None) -> list[str]:
+    """The runs a record names, else the files of the protocol's run folder, sorted."""
     named = [run.run_id for run in package.runs]
-    folder = profile.config.run_folder
     if named or folder is None:
         return named
     paths = (p for p in package.files if p.startswith(f"{folder}/") and p.endswith(".yaml"))
     return sorted(path[len(folder) + 1 : -len(".yaml")] for path in paths)
 
 
-def entry_of(package: Package, profile: Profile) -> EntryPoint | str:
+def entry_of(package: Package, command: str | None) -> EntryPoint | str:
     """How the module of the training command starts Hydra, or why that cannot be told.
 
-    Where the profile has no command line, the usual scripts are asked first, then every module.
+    Without a command line the usual scripts are asked first, then every module.
     """
     from explint.compose.entry import find_entry
 
-    words = split(profile.commands.train or "")
+    words = split(command or "")
     if isinstance(words, list) and "-m" in words[:-1]:
         return find_entry(package, words[words.index("-m") + 1].replace(".", "/") + ".py")
     usual = ["src/main.py", "src/train.py", "main.py", "train.py"]
@@ -176,13 +173,10 @@ def entry_of(package: Package, profile: Profile) -> EntryPoint | str:
     return "no module of the package starts Hydra"
 
 
-def _command(profile: Profile, run_id: str | None, mode: Mode | None, results_dir: str) -> str:
-    template = profile.commands.train or ""
-    if mode is not None and mode.override:
-        template = f"{template} {mode.override}"
+def _filled(command: str | None, run_id: str | None, results_dir: str) -> str:
+    template = command or ""
     if run_id is None:
-        kept = [word for word in template.split(" ") if "{run_id}" not in word]
-        template = " ".join(kept)
+        template = " ".join(word for word in template.split(" ") if "{run_id}" not in word)
     # The id goes in last: it is the one text that is not the protocol's.
     return template.replace("{results_dir}", results_dir).replace("{run_id}", run_id or "")
 

@@ -477,7 +477,11 @@ def _apply(
     if keys[0] == "hydra":
         given = Node({"hydra": hydra})
         hydra = update(given, override.key, new, force=True).value["hydra"]
-        _check_section(tree, hydra, _SCHEMA, "", override.text)
+        try:
+            _check_section(tree, hydra, _SCHEMA, "", override.text)
+        except CompositionFailure as failed:
+            # With ++ Hydra takes keys that it does not know.
+            raise NotCovered(f"++ of a key that hydra lacks: {failed.error.more}") from None
     return root, hydra
 
 
