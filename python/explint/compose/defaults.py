@@ -545,7 +545,7 @@ class Selector:
                 and entry.group.startswith("hydra/")
             )
             if last is not None and not (entry.override or entry.external or legacy_hydra):
-                key = entry.override_key() if entry.group is not None else ""
+                key = entry.override_key(legacy=self.legacy)
                 self._fail(
                     ErrorKind.INVALID_DEFAULTS,
                     f"In {parent.config_path}: Override '{last.override_key()} : {last.name}' is "

@@ -502,6 +502,8 @@ def _selected(root: Node, keys: list[str]) -> Node | None:
     for key in keys:
         if node.is_interpolated:
             raise NotCovered("an override goes through an interpolation")
+        if type(node.value) is list:
+            raise NotCovered("an override reaches into a list")
         child = node.child(key)
         if child is None:
             return None
