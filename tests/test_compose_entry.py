@@ -92,8 +92,23 @@ def test_text_without_an_entry_point_says_why(text: str) -> None:
     assert "src/main.py" in reason
 
 
-def test_configs_registered_in_code_are_noticed() -> None:
-    text = "import hydra\n@hydra.main(config_name='c')\ndef f(cfg): ...\n"
-    point = entry(text, src__conf="from hydra.core.config_store import ConfigStore\n")
+@pytest.mark.parametrize(
+    ("main", "other", "noticed"),
+    [
+        ("from src.conf import Config", "src__conf", True),
+        ("from . import conf", "src__conf", True),
+        ("from .conf import Config", "src__conf", True),
+        ("import src.conf as c", "src__conf", True),
+        ("import conf", "src__conf", True),
+        ("from src import model", "src__conf", False),
+        ("", "src__evaluate", False),
+    ],
+)
+def test_configs_registered_in_imported_code_are_noticed(
+    main: str, other: str, noticed: bool
+) -> None:
+    text = f"import hydra\n{main}\n@hydra.main(config_name='c')\ndef f(cfg): ...\n"
+    store = "from hydra.core.config_store import ConfigStore\nCS = ConfigStore.instance()\n"
+    point = entry(text, **{other: store})
     assert isinstance(point, EntryPoint)
-    assert point.structured
+    assert point.structured is noticed

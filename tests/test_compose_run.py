@@ -73,11 +73,11 @@ def test_the_shell_comes_before_hydra() -> None:
 
 
 def test_what_the_code_does_not_say_is_unknown() -> None:
-    assert isinstance(
-        compose_run(package(**{"src/main.py": "x = 1\n"}), TRIAL, "one").result, Unknown
-    )
-    store = {"src/conf.py": "from hydra.core.config_store import ConfigStore\n"}
-    assert isinstance(compose_run(package(**store), TRIAL, "one").result, Unknown)
+    store = f"from hydra.core.config_store import ConfigStore\n{MAIN}"
+    for main in ("x = 1\n", store, MAIN.replace('"../config"', "folder()")):
+        answer = compose_run(package(**{"src/main.py": main}), TRIAL, "one")
+        assert isinstance(answer.result, Unknown)
+        assert answer.answered_by is None
 
 
 def test_without_a_config_folder_there_is_no_primary_config() -> None:

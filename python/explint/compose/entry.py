@@ -28,7 +28,8 @@ class EntryPoint:
     ``config_dir`` is relative to the package root, None when no config folder is used.
     ``version_base`` is as the composer takes it: "1.1" when the code gives none, None for the
     newest. ``unknown`` says why an argument could not be read; the others are guesses then.
-    ``structured`` says that code registers configs of its own, which no file shows.
+    ``structured`` says that the module, or one that it imports, registers configs in Hydra's
+    ConfigStore, which no file shows.
     """
 
     path: str
@@ -49,14 +50,9 @@ def find_entry(package: Package, path: str) -> EntryPoint | str:
         return f"{path} is not there, or its text is not known"
     if "hydra" not in text:
         return f"{path} does not use Hydra"
-    if len(text) > MAX_CHARACTERS or _nesting(text) > MAX_NESTING:
-        return f"{path} is too large or too deeply nested to read"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return f"{path} does not parse as Python"
+    module = _parsed(text)
+    if module is None:
+        return f"{path} is no Python that can be read"
     found = _find(module)
     if found is None:
         return f"{path} has no @hydra.main and no compose call"
@@ -117,7 +113,7 @@ def _entry(
         version_base=version_base if isinstance(version_base, str) else None,
         way=way,
         unknown=unknown,
-        structured=_structured(package),
+        structured=_registers_configs(package, path),
     )
 
 
@@ -205,11 +201,57 @@ def _literal(node: ast.expr, constants: dict[str, object]) -> object:
     raise ValueError
 
 
-def _structured(package: Package) -> bool:
-    return any(
-        path.endswith(".py") and file.data is not None and b"ConfigStore" in file.data
-        for path, file in package.files.items()
-    )
+def _registers_configs(package: Package, path: str) -> bool:
+    if not any(
+        name.endswith(".py") and file.data is not None and b"ConfigStore" in file.data
+        for name, file in package.files.items()
+    ):
+        return False
+    seen: set[str] = set()
+    waiting = [path]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in package.files:
+            continue
+        seen.add(name)
+        text = _text(package, name)
+        if text is None or "ConfigStore" in text:
+            return True
+        module = _parsed(text)
+        # What does not parse ends the run before anything could be registered there.
+        waiting.extend(_imported(module, name) if module is not None else ())
+    return False
+
+
+def _imported(module: ast.Module, path: str) -> Iterator[str]:
+    """The files of the package that a module's imports may mean."""
+    for node in ast.walk(module):
+        names: list[str] = []
+        folder = ""
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = path.split("/")[: -node.level] if node.level else []
+            folder = "".join(f"{part}/" for part in parts)
+            base = f"{node.module}." if node.module else ""
+            names = [base.rstrip("."), *(base + alias.name for alias in node.names)]
+        for name in names:
+            # A script's own folder is on the path too.
+            for start in {folder, "" if folder else f"{posixpath.dirname(path)}/".lstrip("/")}:
+                stem = start + name.replace(".", "/")
+                yield f"{stem}.py"
+                yield f"{stem}/__init__.py"
+
+
+def _parsed(text: str) -> ast.Module | None:
+    if len(text) > MAX_CHARACTERS or _nesting(text) > MAX_NESTING:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _text(package: Package, path: str) -> str | None:
