@@ -163,9 +163,11 @@ def test_what_is_left_to_hydra_core(files: dict[str, str], overrides: list[str])
 def test_what_the_package_does_not_hold_is_unknown() -> None:
     withheld = ConfigTree({"config/config.yaml": None})
     part = ConfigTree({"config/run/a.yaml": b"x: 1"}, partial=True)
+    group = ConfigTree({"config/config.yaml": b"defaults: [run: null]"}, partial=True)
     outside = tree({"config.yaml": "hydra:\n  searchpath: [file:///etc]\n"})
-    for files in (withheld, part, outside):
-        result = compose(files, config_dir="config", config_name="config", overrides=[])
+    for files in (withheld, part, group, outside):
+        overrides = ["run=a"] if files is group else []
+        result = compose(files, config_dir="config", config_name="config", overrides=overrides)
         assert isinstance(result, Unknown), result
 
 

@@ -107,16 +107,16 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return tuple(found)
 
 
-_NO_VALUE = ("ConfigTypeError", "MissingMandatoryValue", "Interpolation key")
-"""How the failures begin that ``oc.select`` answers with its default."""
+class _FailedError(Exception):
+    """Reading the value raises; the text is OmegaConf's."""
 
 
-class _Failed(Exception):  # noqa: N818 - turned into Broken
-    pass
+class _NotContainerError(_FailedError):
+    """A path goes through a plain value."""
 
 
-class _Unsure(Exception):  # noqa: N818 - turned into Opaque
-    pass
+class _UnsureError(Exception):
+    """The value cannot be told; the text says why."""
 
 
 class Resolver:
@@ -146,14 +146,14 @@ class Resolver:
             return None
         try:
             return self._follow(path, parts[0])[0]
-        except (_Failed, _Unsure):
+        except (_FailedError, _UnsureError):
             return None
 
     def find(self, path: Path) -> tuple[Path, Node] | None:
         """The node at a path, through interpolations; None when there is none."""
         try:
             found = self._walk((), list(path), strict=False)
-        except (_Failed, _Unsure):
+        except (_FailedError, _UnsureError):
             return None
         return found
 
@@ -176,16 +176,16 @@ class Resolver:
         else:
             try:
                 value = self._evaluate(path, node, depth)
-            except _Failed as failed:
+            except _FailedError as failed:
                 value = Broken(str(failed))
-            except (_Unsure, NotCovered) as unsure:
+            except (_UnsureError, NotCovered) as unsure:
                 value = Opaque(str(unsure))
         self._values[path] = value
         return value
 
     def _evaluate(self, path: Path, node: Node, depth: int) -> Any:  # noqa: ANN401
         if path in self._active:
-            raise _Failed("Recursive interpolation detected")
+            raise _FailedError("Recursive interpolation detected")
         self._active.add(path)
         try:
             parts = pieces(node.value)
@@ -196,64 +196,64 @@ class Resolver:
             return values[0]
         for value in values:
             if isinstance(value, dict | list):
-                raise _Unsure("a section inside a text")
+                raise _UnsureError("a section inside a text")
             if isinstance(value, Opaque):
-                raise _Unsure(value.reason)
+                raise _UnsureError(value.reason)
         return "".join(str(value) for value in values)
 
     def _piece(self, path: Path, piece: Reference | Call, depth: int) -> Any:  # noqa: ANN401
         if isinstance(piece, Reference):
             target, node = self._follow(path, piece)
             if target == path[: len(target)]:
-                raise _Failed("Interpolation to parent node detected")
+                raise _FailedError("Interpolation to parent node detected")
             if type(node.value) is str and node.value == MISSING:
                 dotted = ".".join(map(str, target))
-                raise _Failed(
+                raise _FailedError(
                     "MissingMandatoryValue while resolving interpolation: Missing mandatory "
                     f"value: {dotted}"
                 )
             value = self._convert(target, node, depth + 1)
             if isinstance(value, Broken):
-                raise _Failed(value.message)
+                raise _FailedError(value.message)
             return value
         if piece.name == "oc.select" and 1 <= len(piece.arguments) <= 2:
             return self._select(path, piece, depth)
         if piece.name == "oc.decode" and len(piece.arguments) == 1:
-            raise _Unsure("oc.decode")
+            raise _UnsureError("oc.decode")
         if piece.name == "oc.env":
-            raise _Unsure(f"environment variable {piece.arguments[0] if piece.arguments else ''}")
+            raise _UnsureError(
+                f"environment variable {piece.arguments[0] if piece.arguments else ''}"
+            )
         if piece.name == "now":
-            raise _Unsure("the time of the run")
-        raise _Unsure(f"resolver {piece.name}")
+            raise _UnsureError("the time of the run")
+        raise _UnsureError(f"resolver {piece.name}")
 
     def _select(self, path: Path, call: Call, depth: int) -> Any:  # noqa: ANN401
         key = call.arguments[0]
         stripped = key.lstrip(".")
-        target: Path
-        node: Node | None
+        start = self._start(path, Reference(len(key) - len(stripped), stripped))
         try:
-            target, node = self._follow(path, Reference(len(key) - len(stripped), stripped))
-        except _Failed as failed:
-            if not str(failed).startswith(_NO_VALUE):
-                raise
-            target, node = (), None
-        if node is None or (type(node.value) is str and node.value == MISSING):
-            if len(call.arguments) == 1:
-                return None
-            return _argument(call.arguments[1])
-        return self._convert(target, node, depth + 1)
+            found = self._walk(start, split_key(stripped), strict=False)
+        except _NotContainerError:
+            found = None
+        if found is None or found[1].value == MISSING:
+            return None if len(call.arguments) == 1 else _argument(call.arguments[1])
+        return self._convert(*found, depth + 1)
 
     def _follow(self, path: Path, reference: Reference) -> tuple[Path, Node]:
-        if reference.dots >= len(path) + 1:
-            raise _Failed(
+        found = self._walk(self._start(path, reference), split_key(reference.key), strict=True)
+        if found is None:
+            raise _FailedError(f"Interpolation key '{reference.key}' not found")
+        return found
+
+    def _start(self, path: Path, reference: Reference) -> Path:
+        """The container that a reference in the leaf at ``path`` is looked up in."""
+        if reference.dots > len(path):
+            raise _FailedError(
                 "ConfigKeyError while resolving interpolation: Error resolving key "
                 f"'{'.' * reference.dots}{reference.key}'"
             )
-        start = path[: len(path) - reference.dots] if reference.dots else ()
-        found = self._walk(start, split_key(reference.key), strict=True)
-        if found is None:
-            raise _Failed(f"Interpolation key '{reference.key}' not found")
-        return found
+        return path[: len(path) - reference.dots] if reference.dots else ()
 
     def _walk(self, start: Path, keys: list[Any], *, strict: bool) -> tuple[Path, Node] | None:
         node = self.root
@@ -266,11 +266,11 @@ class Resolver:
         for index, key in enumerate(keys):
             self._steps += 1
             if self._steps > MAX_STEPS:
-                raise _Unsure("a chain of interpolations too long to follow")
+                raise _UnsureError("a chain of interpolations too long to follow")
             if index:
                 path, node = self._through(path, node, keys, index, strict)
             if type(node.value) is list and list_index(key) is None:
-                raise _Failed(
+                raise _FailedError(
                     "TypeError raised while resolving interpolation: "
                     f"Index '{key}' (str) is not an int"
                 )
@@ -289,22 +289,25 @@ class Resolver:
             while node.is_interpolated:
                 parts = pieces(node.value)
                 if len(parts) != 1 or not isinstance(parts[0], Reference):
-                    raise _Unsure(f"what stands at {'.'.join(map(str, path))}")
+                    raise _UnsureError(f"what stands at {'.'.join(map(str, path))}")
                 if path in self._active:
-                    raise _Failed("Recursive interpolation detected")
+                    raise _FailedError("Recursive interpolation detected")
                 self._active.add(path)
                 entered.append(path)
-                path, node = self._follow(path, parts[0])
+                try:
+                    path, node = self._follow(path, parts[0])
+                except _NotContainerError as failed:
+                    raise _FailedError(str(failed)) from None
         finally:
             self._active.difference_update(entered)
         if strict and type(node.value) is str and node.value == MISSING:
-            raise _Failed(
+            raise _FailedError(
                 "MissingMandatoryValue while resolving interpolation: Missing mandatory value: "
                 + ".".join(map(str, path))
             )
         if not node.is_container:
             parent = ".".join(map(str, keys[:index]))
-            raise _Failed(
+            raise _NotContainerError(
                 "ConfigTypeError raised while resolving interpolation: Error trying to access "
                 f"{'.'.join(map(str, keys))}: node `{parent}` is not a container and thus cannot "
                 f"contain `{keys[index]}`"

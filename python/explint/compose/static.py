@@ -242,11 +242,14 @@ def _compose(
     for index, override in enumerate(overrides):
         _refuse_sweep(index, override)
     selection = selector.select(config_name, overrides)
+    if tree.partial:
+        for _, override in selection.config_overrides:
+            if override.key in selection.choices:
+                raise NotKnown(f"the record has no folder {config_dir}/{override.key}")
     root = Node({})
     for part in selection.parts:
         root = _add(tree, root, part)
     hydra_given = root.value.get("hydra", Node({}))
-    _check_hydra(tree, hydra_given, selection)
     root = Node({**root.value, "hydra": merge(_SKELETON, hydra_given)})
     for index, override in selection.config_overrides:
         root, hydra_given = _apply(tree, root, hydra_given, index, override)
@@ -293,11 +296,14 @@ def _refuse_sweep(index: int, override: Override) -> None:
 
 
 def _add(tree: ConfigTree, root: Node, part: Part) -> Node:
-    loaded = part.loaded
-    if loaded.path is None:
+    if part.loaded.path is None:
         return root
+    added = embed(part.package, part.loaded.root)
+    hydra = added.child("hydra")
+    if hydra is not None:
+        _check_hydra(tree, hydra, part.config)
     try:
-        return merge(root, embed(part.package, loaded.root))
+        return merge(root, added)
     except MergeFailure as failed:
         raise failure(
             tree,
@@ -373,24 +379,12 @@ _SKELETON = _skeleton(_SCHEMA)
 """Hydra's section with every key it knows, so that overrides meet the same keys."""
 
 
-def _check_hydra(tree: ConfigTree, given: Node, selection: Selection) -> None:
+def _check_hydra(tree: ConfigTree, given: Node, config: str) -> None:
     if not given.is_section:
         raise NotCovered("a hydra section that is no mapping")
     if given.child("searchpath") is not None:
         raise NotKnown("hydra.searchpath names folders outside the config folder")
-    config = _hydra_config(selection)
     _check_section(tree, given, _SCHEMA, "", config)
-
-
-def _hydra_config(selection: Selection) -> str:
-    """The config that gave the hydra section last, for the words of an error."""
-    found = ""
-    for part in selection.parts:
-        if part.loaded.path is not None and (
-            part.package.partition(".")[0] == "hydra" or part.loaded.root.child("hydra")
-        ):
-            found = part.config
-    return found
 
 
 def _check_section(
