@@ -118,6 +118,19 @@ def test_hydra_core_answers_what_is_not_covered() -> None:
     assert result.kind is ErrorKind.INTERPOLATION
 
 
+def test_hydra_core_does_not_speak_for_plugins() -> None:
+    pytest.importorskip("hydra")
+    text = b"defaults: [override hydra/sweeper: optuna]\na: ${b}\nb: {c: 1}\n"
+    result, _ = compose_tree(
+        ConfigTree({"conf/config.yaml": text}),
+        config_dir="conf",
+        config_name="config",
+        overrides=["+a={d: 2}"],
+    )
+    assert isinstance(result, Unknown)
+    assert "plugin" in result.reason
+
+
 def test_without_hydra_core_the_answer_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "available", lambda: False)
     result, by = compose_tree(ODD, config_dir="conf", config_name="config", overrides=["+a={d: 2}"])
@@ -295,6 +308,17 @@ def test_what_cannot_be_known_is_said(folder: Path) -> None:
     assert result.exit_code == 4
     assert "src/main.py does not use Hydra" in result.stderr
     assert run(folder, "--run", "one", "--format", "json").exit_code == 4
+
+
+def test_nothing_of_a_package_reaches_the_terminal_raw(folder: Path) -> None:
+    (folder / "config/run/one.yaml").write_text('"k\\e[31m": "\\e]0;x\\a\u202e"\n')
+    for form in ("text", "yaml", "json"):
+        out = run(folder, "--run", "one", "--format", form).stdout
+        assert not {"\x1b", "\x07", "\u202e"} & set(out), form
+    (folder / "config/run/one.yaml").write_text('a: 1\nb: "\\e[31m" : 2\n')
+    failed = run(folder, "--run", "one", "--override", "x=\x1b[31m")
+    assert failed.exit_code == 1
+    assert "\x1b" not in failed.output
 
 
 def test_other_repositories_have_no_runs(tmp_path: Path) -> None:

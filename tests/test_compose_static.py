@@ -154,6 +154,7 @@ def test_kinds_of_errors(files: dict[str, str], overrides: list[str], kind: Erro
         ({"config.yaml": "a: ${b}\nb: {c: 1}"}, ["+a=1"]),
         ({"config.yaml": "a: [1]"}, ["a.0=2"]),
         ({"config.yaml": "a: 1"}, ["~hydra.run"]),
+        ({"config.yaml": "a: 1"}, ["hydra.sweeper.n_trials=3"]),
     ],
 )
 def test_what_is_left_to_hydra_core(files: dict[str, str], overrides: list[str]) -> None:

@@ -264,6 +264,7 @@ def _json(answer: RunComposition, mode: str | None) -> str:
     from explint.compose.render import plain
     from explint.compose.shell import ShellProblem
     from explint.compose.static import Composed
+    from explint.report.text import safe_json
 
     result = answer.result
     document: dict[str, Any] = {
@@ -310,7 +311,7 @@ def _json(answer: RunComposition, mode: str | None) -> str:
         }
     else:
         document["unknown"] = result.reason
-    return json.dumps(document, indent=2, ensure_ascii=not _is_utf8())
+    return safe_json(json.dumps(document, indent=2, ensure_ascii=False), _is_utf8())
 
 
 def _is_utf8() -> bool:

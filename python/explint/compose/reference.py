@@ -176,7 +176,10 @@ def _read(
         first, _, more = answer["message"].partition("\n")
         if answer["cause"] and answer["cause"] not in answer["message"]:
             more = f"{more}\n{answer['cause']}".lstrip("\n")
-        return CompositionError(error_kind(answer["error"], answer["message"]), first, more)
+        kind = error_kind(answer["error"], answer["message"])
+        if kind in (ErrorKind.MISSING_CONFIG, ErrorKind.NOT_IN_DEFAULTS) and "'hydra/" in first:
+            return Unknown(f"a plugin of Hydra may decide, and none is loaded here: {first}")
+        return CompositionError(kind, first, more)
     root = build(answer["raw"], -1)
     known: dict[Any, Any] = {}
     for path, kind, value in answer["values"]:

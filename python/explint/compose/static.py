@@ -450,6 +450,8 @@ def _apply(
                 f"Or add a second + to add or override '{override.key}': '+{override.text}'",
                 override=index,
             )
+    if keys[0] == "hydra":
+        _refuse_open_sections(keys)
     force = override.action is not Action.CHANGE
     try:
         root = update(root, override.key, new, force=force)
@@ -477,6 +479,15 @@ def _apply(
             # With ++ Hydra takes keys that it does not know.
             raise NotCovered(f"++ of a key that hydra lacks: {failed.error.more}") from None
     return root, hydra
+
+
+def _refuse_open_sections(keys: list[str]) -> None:
+    """What stands in sections such as ``hydra.sweeper`` is the chosen option's affair."""
+    schema: Any = _SCHEMA
+    for key in keys[1:]:
+        if schema == _ANY:
+            raise NotCovered(f"an override inside {'.'.join(keys[:-1])}")
+        schema = schema.get(key) if isinstance(schema, dict) else None
 
 
 def _refuse_odd_keys(value: Any) -> None:  # noqa: ANN401
