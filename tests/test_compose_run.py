@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from explint.cli import cli
-from explint.compose import compose_run, compose_tree, reference, run_ids
+from explint.compose import compose_run, compose_tree, quote, reference, run_ids
 from explint.compose.errors import CompositionError, ErrorKind
+from explint.compose.overrides import parse_override
 from explint.compose.reference import Reference, error_kind
 from explint.compose.shell import ShellProblem
 from explint.compose.static import Composed, Origin, Unknown
@@ -70,6 +73,21 @@ def test_the_shell_comes_before_hydra() -> None:
     assert isinstance(answer.result, ShellProblem)
     assert answer.command[answer.result.offset] == "("
     assert answer.answered_by is None
+
+
+def test_the_config_behind_an_id_that_needs_quotes() -> None:
+    odd = "it's (5%) $x=1, [a]"
+    held = package(**{f"config/run/{odd}.yaml": "lr: 3\n"})
+    assert isinstance(compose_run(held, TRIAL, odd).result, ShellProblem)
+    answer = compose_run(held, TRIAL, odd, quoted=True)
+    assert isinstance(answer.result, Composed), answer.result
+    assert answer.result.get("run.lr") == 3
+    assert odd in answer.command
+
+
+@given(st.text(max_size=20))
+def test_quoting_carries_any_text(text: str) -> None:
+    assert parse_override(f"k={quote(text)}").value == text
 
 
 def test_what_the_code_does_not_say_is_unknown() -> None:
@@ -213,6 +231,17 @@ run:
   lr: 0.0001                    # config/run/one.yaml:2
 """
     )
+
+
+def test_long_paths_are_cut_from_the_left(folder: Path) -> None:
+    name = "a-run-id-as-long-as-generators-like-them-to-be-with-everything-in-it"
+    (folder / f"config/run/{name}.yaml").write_text("lr: 1\n")
+    lines = run(folder, "--run", name).stdout.split("\n")
+    assert f"#   config/run/{name}.yaml" in lines
+    assert all(len(line) <= 80 for line in lines if not line.startswith("#"))
+    (cut,) = (line for line in lines if line.startswith("  lr: 1"))
+    assert cut.endswith("-everything-in-it.yaml:1")
+    assert "# …" in cut
 
 
 def test_lines_fit_the_terminal(folder: Path) -> None:

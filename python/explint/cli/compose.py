@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from explint.protocol.profile import Mode, Profile
     from explint.report.terminal import ColorChoice, Painter
 
+SHORTEST_REMARK = 24
+"""Cells below which a remark is not cut, but put on a line of its own."""
+
 
 @click.command()
 @click.argument("path", default=".")
@@ -34,6 +37,11 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="KEY=VALUE",
     help="One more override at the end of the command line. May be repeated.",
+)
+@click.option(
+    "--quote",
+    is_flag=True,
+    help="Compose as if the run id were quoted for the shell and for Hydra.",
 )
 @click.option(
     "--format",
@@ -60,6 +68,7 @@ def compose(
     mode: str | None,
     entry: str | None,
     overrides: tuple[str, ...],
+    quote: bool,
     form: str,
     profile_name: str | None,
     rev: str | None,
@@ -95,7 +104,7 @@ def compose(
     command = profile.commands.train
     if chosen_mode is not None:
         command = profile.train_command(chosen_mode)
-    answer = compose_run(package, command, chosen_run, entry=point, extra=overrides)
+    answer = compose_run(package, command, chosen_run, entry=point, extra=overrides, quoted=quote)
     name = None if chosen_mode is None else chosen_mode.name
     ctx.exit(_print(answer, name, package, form, color))
 
@@ -221,6 +230,9 @@ def _head(answer: RunComposition, composed: Composed) -> Iterable[str]:
         yield f"{answer.entry.path}:{answer.entry.line} starts Hydra with {name}"
     if answer.answered_by == "hydra-core":
         yield "composed by hydra-core itself, which does not tell where values come from"
+    if any(len(path) > 40 for path in composed.files):
+        yield "composed of"
+        yield from (f"  {path}" for path in composed.files)
     for option in composed.assumed:
         yield f"{option} is taken to come from a plugin of Hydra"
 
@@ -240,6 +252,12 @@ def _with_remarks(lines: Sequence[Line], painter: Painter) -> Iterable[str]:
             yield text
             continue
         comment = f"# {remark}"
+        spare = width - max(cells(text), column) - 2
+        if cells(comment) > spare >= SHORTEST_REMARK and remark.isascii():
+            # The end of a path says more than its beginning; the head lists the files in full.
+            # Remarks that say more than a path hold a dot that is not ASCII, and are left whole.
+            ellipsis = painter.glyphs.ellipsis
+            comment = f"# {ellipsis}{remark[len(remark) + 2 + cells(ellipsis) - spare :]}"
         room = width - cells(text) - cells(comment)
         painted = painter.paint(comment, "error" if bad else "dim")
         if room < 2:
@@ -325,6 +343,7 @@ def _shell_problem(answer: RunComposition, problem: ShellProblem, painter: Paint
     says = "The shell says" if problem.fatal else "The shell does something else"
     _say(painter, f"the command line is not what it looks like. {says}: {problem.message}.")
     _mark(answer.command, problem.offset, 1, painter)
+    _echo("  --quote shows the config behind a run id that needs quotes.", err=True)
 
 
 def _error(

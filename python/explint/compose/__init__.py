@@ -8,6 +8,7 @@ hydra-core itself, where that is installed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -93,6 +94,7 @@ def compose_run(
     entry: EntryPoint | None = None,
     results_dir: str = RESULTS_DIR,
     extra: Sequence[str] = (),
+    quoted: bool = False,
     reference: bool = True,
 ) -> RunComposition:
     """Composes the config of one run.
@@ -101,13 +103,18 @@ def compose_run(
     ``{results_dir}`` to fill in (``Profile.train_command``); None where the protocol has none.
     Without ``run_id`` the word that names the run is left out. ``tree`` and ``entry``
     are found in the package where they are not given; hand them over when several runs are
-    composed, so that files are parsed once. ``extra`` are further overrides.
+    composed, so that files are parsed once. ``extra`` are further overrides. ``quoted`` composes as
+    if the run id were quoted for the shell and for Hydra: what lies behind an id that neither takes
+    can be judged then.
     """
     from explint.compose.static import Unknown
     from explint.compose.tree import ConfigTree
 
     template, command = command, _filled(command, run_id, results_dir)
-    split_words = split(command)
+    if quoted and run_id is not None:
+        split_words = split(_filled(template, _STAND_IN, results_dir))
+    else:
+        split_words = split(command)
 
     def ended(
         result: Composed | CompositionError | ShellProblem | Unknown,
@@ -118,6 +125,8 @@ def compose_run(
 
     if isinstance(split_words, ShellProblem):
         return ended(split_words)
+    if quoted and run_id is not None:
+        split_words = [word.replace(_STAND_IN, quote(run_id)) for word in split_words]
     words = [*_overrides(split_words), *extra]
     if entry is None:
         found = entry_of(package, template)
@@ -140,6 +149,17 @@ def compose_run(
         reference=reference,
     )
     return ended(result, words, answered_by)
+
+
+_STAND_IN = "EXPLINT_RUN_ID"
+
+
+def quote(text: str) -> str:
+    """A text as a quoted value of an override, which Hydra reads back as it was."""
+    # Backslashes count only in front of a quote.
+    inner = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    end = re.search(r"\\*$", inner)
+    return f"'{inner}{end[0] if end is not None else ''}'"
 
 
 def run_ids(package: Package, folder: str | None) -> list[str]:
