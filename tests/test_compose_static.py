@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compose_generator import case
 from compose_helpers import composed, error, static, tree
 from explint.compose.errors import CompositionError, ErrorKind, Unsupported
 from explint.compose.interpolate import Broken, Opaque
+from explint.compose.merge import leaves
 from explint.compose.static import Composed, Origin, Unknown, compose
 from explint.compose.tree import ConfigTree
 
@@ -235,3 +237,33 @@ def test_a_typical_run_is_fast() -> None:
         assert result.value
         best = min(best, time.perf_counter() - started)
     assert best < 1.5e-3
+
+
+def test_every_origin_leads_to_the_value_it_is_given_for() -> None:
+    checked = 0
+    for seed in range(300):
+        made = case(seed)
+        files = tree(made.files)
+        result = compose(
+            files,
+            config_dir="config",
+            config_name=made.config_name,
+            overrides=made.overrides,
+            version_base=made.version_base,
+        )
+        if not isinstance(result, Composed):
+            continue
+        for path, node in leaves(result.root):
+            if node.is_section:
+                continue  # an empty one may be a whole file
+            place = result.place(node)
+            if place.override is not None:
+                assert "=" in made.overrides[place.override]
+                continue
+            assert place.path is not None, (seed, path)
+            line = made.files[place.path.removeprefix("config/")].split("\n")[(place.line or 0) - 1]
+            assert line[(place.column or 0) - 1 :].strip(), (seed, path)
+            if isinstance(path[-1], str) and "[" not in line:
+                assert line[(place.column or 0) - 1 :].startswith(f"{path[-1]}:"), (seed, path)
+                checked += 1
+    assert checked > 400

@@ -204,7 +204,8 @@ class Resolver:
     def _piece(self, path: Path, piece: Reference | Call, depth: int) -> Any:  # noqa: ANN401
         if isinstance(piece, Reference):
             target, node = self._follow(path, piece)
-            if target == path[: len(target)]:
+            final = self._final(target, node)
+            if final == path[: len(final)]:
                 raise _FailedError("Interpolation to parent node detected")
             if type(node.value) is str and node.value == MISSING:
                 dotted = ".".join(map(str, target))
@@ -227,6 +228,19 @@ class Resolver:
         if piece.name == "now":
             raise _UnsureError("the time of the run")
         raise _UnsureError(f"resolver {piece.name}")
+
+    def _final(self, path: Path, node: Node) -> Path:
+        """Where a chain of plain references ends, or goes round in a circle."""
+        seen = {path}
+        while node.is_interpolated:
+            parts = pieces(node.value)
+            if len(parts) != 1 or not isinstance(parts[0], Reference):
+                break
+            path, node = self._follow(path, parts[0])
+            if path in seen:
+                break
+            seen.add(path)
+        return path
 
     def _select(self, path: Path, call: Call, depth: int) -> Any:  # noqa: ANN401
         key = call.arguments[0]
