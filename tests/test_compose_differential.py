@@ -29,7 +29,7 @@ pytestmark = pytest.mark.differential
 def test_generated_trees_compose_alike() -> None:
     counts: Counter[str] = Counter()
     problems: list[str] = []
-    for seed in range(6000 if FULL else 150):
+    for seed in range(6000 if FULL else 120):
         made = case(seed)
         ours = compose(
             tree(made.files),
