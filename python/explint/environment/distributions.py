@@ -1,0 +1,75 @@
+"""Which distributions bring which modules, and which other distributions come with them.
+
+The table is generated from published metadata (``scripts/refresh_distributions.py``). It errs on
+the side of bringing too much: what any Python from 3.10 to 3.13, or one of the last release lines,
+needs on Linux counts as needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """The table. ``rows`` maps normalised names to what is known of a distribution."""
+
+    listed: frozenset[str]
+    modules: dict[str, list[str]]
+    rows: dict[str, dict[str, Any]]
+
+    def bringing(self, module: str) -> list[str]:
+        """The distributions that bring a module, the one to declare first; none when unknown."""
+        return self.modules.get(module, [])
+
+    def modules_of(self, name: str) -> list[str]:
+        """The modules that a distribution is known to bring."""
+        return [module for module, names in self.modules.items() if name in names]
+
+    def is_known(self, name: str) -> bool:
+        """Whether the name is one of a real distribution, as far as the table goes."""
+        return name in self.rows or name in self.listed
+
+    def closure(self, declared: Iterable[tuple[str, Iterable[str]]]) -> set[str]:
+        """The distributions that come with (name, extras), themselves included."""
+        found: set[str] = set()
+        seen: set[tuple[str, str]] = set()
+        waiting = [(name, extra) for name, extras in declared for extra in ("", *extras)]
+        while waiting:
+            name, extra = pair = waiting.pop()
+            if pair in seen:
+                continue
+            seen.add(pair)
+            found.add(name)
+            row = self.rows.get(name, {})
+            if extra:
+                needed = row.get("extras", {}).get(canonicalize_name(extra), [])
+            else:
+                needed = [*row.get("requires", []), *row.get("earlier", [])]
+            for item in needed:
+                base, _, extras = item.rstrip("]").partition("[")
+                waiting += [(base, wanted) for wanted in ("", *filter(None, extras.split(",")))]
+        return found
+
+    def may_bring_more(self, name: str, extras: Iterable[str]) -> bool:
+        """Whether a declared distribution may come with others that the table does not know."""
+        row = self.rows.get(name)
+        if row is None:
+            return True
+        known = row.get("extras", {})
+        return any(canonicalize_name(extra) not in known for extra in extras)
+
+
+@cache
+def distributions() -> Distributions:
+    """The table, read once."""
+    text = (files("explint.environment") / "data" / "distributions.json").read_text("utf-8")
+    data = json.loads(text)
+    return Distributions(frozenset(data["listed"]), data["modules"], data["distributions"])
