@@ -43,16 +43,68 @@ _BRINGS_NO_BACKEND = frozenset(
     {"wheel", "ninja", "cython", "numpy", "packaging", "pip", "torch", "toml", "pybind11"}
 )
 # Folders and modules at the root that setuptools never takes for the project's (its discovery.py).
-_FLAT_FOLDERS = (
-    "ci bin debian doc docs documentation manpages news newsfragments changelog test tests "
-    "unit_test unit_tests example examples scripts tools util utils python build dist venv env "
-    "requirements tasks fabfile site_scons benchmark benchmarks exercise exercises htmlcov "
-    "ez_setup [._]* *__pycache__"
-).split()  # noqa: SIM905 - shorter
-_FLAT_MODULES = (
-    "setup conftest test tests example examples build toxfile noxfile pavement dodo tasks fabfile "
-    "[Ss][Cc]onstruct conanfile manage benchmark benchmarks exercise exercises [._]*"
-).split()  # noqa: SIM905 - shorter
+_FLAT_FOLDERS = [
+    "ci",
+    "bin",
+    "debian",
+    "doc",
+    "docs",
+    "documentation",
+    "manpages",
+    "news",
+    "newsfragments",
+    "changelog",
+    "test",
+    "tests",
+    "unit_test",
+    "unit_tests",
+    "example",
+    "examples",
+    "scripts",
+    "tools",
+    "util",
+    "utils",
+    "python",
+    "build",
+    "dist",
+    "venv",
+    "env",
+    "requirements",
+    "tasks",
+    "fabfile",
+    "site_scons",
+    "benchmark",
+    "benchmarks",
+    "exercise",
+    "exercises",
+    "htmlcov",
+    "ez_setup",
+    "[._]*",
+    "*__pycache__",
+]
+_FLAT_MODULES = [
+    "setup",
+    "conftest",
+    "test",
+    "tests",
+    "example",
+    "examples",
+    "build",
+    "toxfile",
+    "noxfile",
+    "pavement",
+    "dodo",
+    "tasks",
+    "fabfile",
+    "[Ss][Cc]onstruct",
+    "conanfile",
+    "manage",
+    "benchmark",
+    "benchmarks",
+    "exercise",
+    "exercises",
+    "[._]*",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,47 @@ _LENIENT = (
 )
 _CARET = re.compile(r"^\s*([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*[=><]*\s*\^\s*v?(\d+(?:\.\d+)*)")
 _FIELDS = frozenset(
-    "name version description readme requires-python license license-files authors maintainers "
-    "keywords classifiers urls scripts gui-scripts entry-points dependencies "
-    "optional-dependencies dynamic import-names import-namespaces".split()  # noqa: SIM905 - shorter
+    [
+        "name",
+        "version",
+        "description",
+        "readme",
+        "requires-python",
+        "license",
+        "license-files",
+        "authors",
+        "maintainers",
+        "keywords",
+        "classifiers",
+        "urls",
+        "scripts",
+        "gui-scripts",
+        "entry-points",
+        "dependencies",
+        "optional-dependencies",
+        "dynamic",
+        "import-names",
+        "import-namespaces",
+    ]
 )
 _SOURCE_FIELDS = frozenset(
-    "git subdirectory rev tag branch lfs url path editable package index workspace marker extra "
-    "group".split()  # noqa: SIM905 - shorter
+    [
+        "git",
+        "subdirectory",
+        "rev",
+        "tag",
+        "branch",
+        "lfs",
+        "url",
+        "path",
+        "editable",
+        "package",
+        "index",
+        "workspace",
+        "marker",
+        "extra",
+        "group",
+    ]
 )
 
 
@@ -122,7 +156,7 @@ class Pyproject:
         if chosen == "all":
             return [str(name) for name in groups]
         if isinstance(chosen, list):
-            wanted = {canonicalize_name(name) for name in chosen if isinstance(name, str)}
+            wanted = {str(canonicalize_name(name)) for name in chosen if isinstance(name, str)}
         else:
             wanted = {"dev"}
         return [name for name in groups if canonicalize_name(name) in wanted]
@@ -143,6 +177,20 @@ class Pyproject:
         for group in _table(self.doc.value.get("dependency-groups")):
             found += self._group(group, set())
         return found
+
+    def is_readable(self) -> bool:
+        """Whether every list that ``installed`` reads is a list of requirements."""
+        groups = _table(self.doc.value.get("dependency-groups"))
+        lists = [
+            (self.project or {}).get("dependencies", []),
+            self.uv.get("dev-dependencies", []),
+            *(groups[name] for name in self.default_groups()),
+        ]
+        return all(
+            isinstance(items, list)
+            and all(isinstance(i, dict) or parse_requirement(str(i)) is not None for i in items)
+            for items in lists
+        )
 
     def everything(self) -> list[Declared]:
         """Every requirement of the file that is for running the project."""
@@ -446,7 +494,7 @@ def _groups(file: Pyproject) -> Iterator[Problem]:
         fixed = 'Write `[dependency-groups]` with lines such as `dev = ["pytest"]`.'
         yield _wrong(file, path, groups, "a table", fixed)
         return
-    known = {canonicalize_name(name): name for name in groups}
+    known = {str(canonicalize_name(name)): name for name in groups}
     for name, items in groups.items():
         yield from _name(file, (*path, name), name, "a dependency group")
         yield from _requirements(file, (*path, name), items, groups=True)

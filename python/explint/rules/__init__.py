@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from explint.rules.env import (
+    build_fails,
+    invalid_pyproject,
+    no_project_table,
+    python_version,
+    undeclared_dependency,
+    unknown_distribution,
+)
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.registry import PythonRule
 from explint.rules.wandb import no_project
@@ -10,6 +18,12 @@ from explint.rules.wandb import no_project
 def python_rules() -> tuple[PythonRule, ...]:
     """Every rule of the Python layer, sorted by code."""
     return (
+        invalid_pyproject,
+        no_project_table,
+        build_fails,
+        undeclared_dependency,
+        unknown_distribution,
+        python_version,
         missing_section,
         invalid_run_config,
         no_project,
