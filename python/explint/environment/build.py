@@ -23,12 +23,12 @@ _NO_BUILD = (
     "remove `[build-system]`: `python -m src.main` runs from the repository root without being "
     "installed"
 )
-LEGACY = "setuptools.build_meta:__legacy__"
-"""What a build system without ``build-backend`` stands for (PEP 517)."""
-
 # The entry points of the known backends, and the distributions that bring them.
 _BACKENDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "setuptools": (frozenset({"setuptools.build_meta", LEGACY}), frozenset({"setuptools"})),
+    "setuptools": (
+        frozenset({"setuptools.build_meta", "setuptools.build_meta:__legacy__"}),
+        frozenset({"setuptools"}),
+    ),
     "hatchling": (frozenset({"hatchling.build"}), frozenset({"hatchling"})),
     "poetry": (
         frozenset({"poetry.core.masonry.api", "poetry.masonry.api"}),
@@ -152,8 +152,8 @@ def build_problem(file: Pyproject, tree: Tree) -> Problem | Undecided | None:
     build = file.build or {}
     if "requires" not in build and "build-system" in file.doc.value:
         return None
-    backend = build.get("build-backend", LEGACY)
-    if not isinstance(backend, str):
+    backend = file.backend
+    if not backend:
         return None
     if "backend-path" in build:
         return Undecided("the build backend is part of the package", "a build")

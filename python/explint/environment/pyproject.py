@@ -133,6 +133,12 @@ class Pyproject:
         return package if isinstance(package, bool) else "build-system" in self.doc.value
 
     @property
+    def backend(self) -> str:
+        """The entry point of the build backend; setuptools where the file names none (PEP 517)."""
+        named = (self.build or {}).get("build-backend", "setuptools.build_meta:__legacy__")
+        return named if isinstance(named, str) else ""
+
+    @property
     def dynamic(self) -> frozenset[str]:
         """The fields that the build backend fills in."""
         return frozenset(_strings((self.project or {}).get("dynamic")))
@@ -306,7 +312,8 @@ def _identity(file: Pyproject, project: dict[str, Any]) -> Iterator[Problem]:
     if dynamic is not None and not _is_strings(dynamic):
         fixed = 'Write `dynamic = ["version"]`.'
         yield _wrong(file, ("project", "dynamic"), dynamic, "a list of strings", fixed)
-    if version is not None and "version" in file.dynamic and file.is_built:
+    strict = file.is_built and not file.backend.startswith("poetry.")
+    if version is not None and "version" in file.dynamic and strict:
         yield Problem(
             file.place("project", "dynamic"),
             "The build rejects pyproject.toml: `version` is set and listed in `dynamic` as well.",
@@ -422,8 +429,7 @@ def _metadata(file: Pyproject, project: dict[str, Any]) -> Iterator[Problem]:
             value = value[part]
         return _wrong(file, path, value, wanted, fixed, by="The build rejects")
 
-    backend = str((file.build or {}).get("build-backend", "setuptools.build_meta"))
-    if backend.startswith(("setuptools.", "flit_core.")):
+    if file.backend.startswith(("setuptools.", "flit_core.")):
         for field in sorted(set(project) - _FIELDS):
             yield Problem(
                 file.key_place("project", field),

@@ -38,8 +38,9 @@ def invalid_pyproject(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Reads pyproject.toml as uv does and reports what ends `uv run` before any code runs: text that
     is not TOML, `[project.dependencies]` as a table, Poetry's caret versions, a requirement,
     version or name that breaks PEP 508 or PEP 440, a missing `name` or `version`, a malformed
-    dependency group or `[tool.uv]` entry. Where the project is built (it has a `[build-system]`), fields of
-    `[project]` that every build backend rejects count too, such as authors given as strings.
+    dependency group or `[tool.uv]` entry. Where the project is built (it has a `[build-system]`),
+    fields of `[project]` that every build backend rejects count too, such as authors given as
+    strings.
 
     uv repairs a few requirements (`torch>=2.*`, `torch>=2<3`); these are no findings unless a build
     backend or a dependency group, which are read strictly, holds them.
@@ -161,10 +162,10 @@ def build_fails(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## What it does
     `uv run` builds and installs a project that has a `[build-system]` table (or
     `tool.uv.package = true`). This rule follows what each backend looks for: hatchling,
-    poetry-core, flit and uv_build want a folder named after the project unless a setting names another one;
-    setuptools refuses several top-level folders or modules where there is no `src` folder, and
-    settings that name folders which do not exist. It also reports a backend that does not exist or
-    that `requires` does not bring, and a readme or license file that is not there.
+    poetry-core, flit and uv_build want a folder named after the project unless a setting names
+    another one; setuptools refuses several top-level folders or modules where there is no `src`
+    folder, and settings that name folders which do not exist. It also reports a backend that does
+    not exist or that `requires` does not bring, and a readme or license file that is not there.
 
     setuptools with a `src` folder always builds, also with `where = ["src"]` and no package in it.
     Build hooks, setup.py, a backend of the package's own and backends that are not known leave
