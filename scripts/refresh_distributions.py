@@ -26,8 +26,8 @@ OUTPUT = Path(__file__).parents[1] / "python/explint/environment/data/distributi
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 BATCH = 40
-OLDER_RELEASES = 2
-"""How many earlier release lines of the listed distributions are looked at beside the newest."""
+OLDER_LINES = 1
+"""How many release lines (major versions) before the newest are looked at, for what they needed."""
 
 # Extras for people who work on a distribution, not with it.
 NOT_FOR_USERS = (
@@ -136,12 +136,12 @@ def main() -> None:
     """Writes the table."""
     source = tomllib.loads(INPUT.read_text(encoding="utf-8"))
     modules: dict[str, list[str]] = source["modules"]
-    listed = {canonicalize_name(name) for name in source["distributions"]}
+    listed = {str(canonicalize_name(name)) for name in source["distributions"]}
     listed |= {canonicalize_name(name) for names in modules.values() for name in names}
 
     table: dict[str, dict[str, Any]] = {}
-    asked: set[str] = set()
-    wanted = set(listed)
+    asked = set(source["without_wheel"])
+    wanted = listed - asked
     while wanted:
         asked |= wanted
         for metadata in ask_all(sorted(wanted)):
@@ -150,7 +150,7 @@ def main() -> None:
         wanted = named - asked
 
     versions = {name: table[name]["version"] for name in sorted(listed & set(table))}
-    for _ in range(OLDER_RELEASES):
+    for _ in range(OLDER_LINES):
         questions = [
             earlier(name, version)
             for name, version in versions.items()
@@ -164,19 +164,37 @@ def main() -> None:
             gone = set(needs(metadata)) - set(row["requires"])
             if gone:
                 row["earlier"] = sorted(gone | set(row.get("earlier", [])))
+    write(table, source)
 
-    own = {name.replace("-", "_"): [name] for name in listed}
+
+def write(table: dict[str, dict[str, Any]], source: dict[str, Any]) -> None:
+    """Writes what was found, and what the input says by hand."""
+    modules: dict[str, list[str]] = source["modules"]
+    listed = {str(canonicalize_name(name)) for name in source["distributions"]}
+    listed |= {canonicalize_name(name) for names in modules.values() for name in names}
+    # Only an extra that a project or another distribution can ask for is worth its place.
+    asked_with_extras = {
+        item.partition("[")[0]
+        for row in table.values()
+        for items in [row["requires"], *row.get("extras", {}).values()]
+        for item in items
+        if "[" in item
+    }
+    for name, row in table.items():
+        if name not in listed | asked_with_extras:
+            row.pop("extras", None)
+    by_hand = {name: {"requires": needed} for name, needed in source["without_wheel"].items()}
     elsewhere = {name for names in modules.values() for name in names}
-    brings = {m: names for m, names in own.items() if names[0] not in elsewhere} | modules
+    own = {name.replace("-", "_"): [name] for name in listed - elsewhere}
     document = {
         "source": "published metadata of the newest releases with a wheel for Linux",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "listed": sorted(listed),
-        "modules": dict(sorted(brings.items())),
-        "distributions": dict(sorted(table.items())),
+        "modules": dict(sorted((own | modules).items())),
+        "distributions": dict(sorted((by_hand | table).items())),
     }
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    parts = [f" {json.dumps(k)}: {rows(v)}" for k, v in document.items()]
+    parts = [f" {json.dumps(key)}: {rows(value)}" for key, value in document.items()]
     OUTPUT.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 

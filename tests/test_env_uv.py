@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from env_helpers import PROJECT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from env_helpers import PROJECT
 from explint.environment.pyproject import Pyproject, problems, read_pyproject
 
 UV = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))

@@ -384,9 +384,9 @@ def _requirements(
     path: Path,
     items: Any,  # noqa: ANN401
     *,
-    groups: bool = False,
+    strict: bool = False,
 ) -> Iterator[Problem]:
-    """Problems of a list of requirements."""
+    """Problems of a list of requirements; ``strict`` where uv repairs nothing."""
     label = ".".join(map(str, path))
     if not isinstance(items, list):
         fixed = f'Write `{path[-1]} = ["…"]`, one requirement per string.'
@@ -394,12 +394,12 @@ def _requirements(
         return
     for index, item in enumerate(items):
         where = (*path, index)
-        if groups and isinstance(item, dict):
+        if path[0] == "dependency-groups" and isinstance(item, dict):
             continue
         if not isinstance(item, str):
             fixed = 'Write each requirement as one string, such as `"torch>=2.1"`.'
             yield _wrong(file, where, item, "a string", fixed, f"an entry of `{label}`")
-        elif not _accepted(file, item, strict=groups):
+        elif not _accepted(file, item, strict=strict):
             yield Problem(
                 file.place(*where),
                 f'uv rejects pyproject.toml: "{_short(item)}" is not a requirement (PEP 508)'
@@ -409,8 +409,12 @@ def _requirements(
 
 
 def _accepted(file: Pyproject, text: str, *, strict: bool) -> bool:
-    """Whether a requirement passes: uv's repairs hold only where no backend reads it too."""
-    if strict or file.is_built:
+    """Whether a requirement passes.
+
+    uv's repairs hold only where no backend reads it too; flit hands it on to uv as it stands.
+    """
+    read_by_backend = file.is_built or bool(file.dynamic)
+    if strict or (read_by_backend and not file.backend.startswith("flit_core.")):
         try:
             Requirement(text)
         except InvalidRequirement:
@@ -484,7 +488,7 @@ def _build_system(file: Pyproject) -> Iterator[Problem]:
             "with `python -m src.main` need not be installed.",
         )
         return
-    yield from _requirements(file, (*path, "requires"), file.build["requires"])
+    yield from _requirements(file, (*path, "requires"), file.build["requires"], strict=True)
     backend = file.build.get("build-backend")
     if backend is not None and not isinstance(backend, str):
         fixed = 'Write `build-backend = "…"`.'
@@ -503,7 +507,7 @@ def _groups(file: Pyproject) -> Iterator[Problem]:
     known = {str(canonicalize_name(name)): name for name in groups}
     for name, items in groups.items():
         yield from _name(file, (*path, name), name, "a dependency group")
-        yield from _requirements(file, (*path, name), items, groups=True)
+        yield from _requirements(file, (*path, name), items, strict=True)
         for index, item in enumerate(_list(items)):
             if not isinstance(item, dict):
                 continue
@@ -577,7 +581,7 @@ def _tool_uv(file: Pyproject) -> Iterator[Problem]:
             )
     if "dev-dependencies" in uv:
         items = uv["dev-dependencies"]
-        yield from _requirements(file, (*path, "dev-dependencies"), items, groups=True)
+        yield from _requirements(file, (*path, "dev-dependencies"), items, strict=True)
     chosen = uv.get("default-groups")
     if isinstance(chosen, list):
         groups = _table(file.doc.value.get("dependency-groups"))
