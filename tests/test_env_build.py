@@ -50,10 +50,14 @@ def build_system(backend: str, requires: str | None = None) -> str:
 
 def builds(folder: Path, backend: str) -> tuple[bool, str]:
     """Whether the backend makes an editable wheel of the folder, and what it says."""
+    # uv asks for the requirements first, and setuptools judges the settings already there.
     script = (
-        "import importlib, sys\nimportlib.import_module(sys.argv[1]).build_editable('wheels')\n"
+        "import importlib, sys\n"
+        "backend = importlib.import_module(sys.argv[1])\n"
+        "getattr(backend, 'get_requires_for_build_editable', lambda: [])()\n"
+        "backend.build_editable('../wheels')\n"
     )
-    wheels = folder / "wheels"
+    wheels = folder.parent / "wheels"
     wheels.mkdir()
     # uv_build is a program that lies beside the interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -71,6 +75,8 @@ def builds(folder: Path, backend: str) -> tuple[bool, str]:
 def agree(folder: Path, backend: str, text: str, files: list[str]) -> None:
     if importlib.util.find_spec(backend.partition(".")[0]) is None:
         pytest.skip(f"{backend} is not installed: nothing to compare with")
+    folder = folder / "project"
+    folder.mkdir()
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
     for name in files:
         path = folder / name

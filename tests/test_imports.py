@@ -37,7 +37,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "config": DATA | {"select"},
     "suppress": DATA | {"core", "rules"},
     "experiment": DATA | {"core", "protocol", "compose", "source"},
-    "rules": DATA | {"core", "protocol", "compose", "experiment"},
+    "environment": DATA | {"compose", "experiment"},
+    "rules": DATA | {"core", "protocol", "compose", "environment", "experiment"},
     "pipeline": DATA
     | {
         "compose",
