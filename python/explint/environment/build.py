@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -120,9 +121,17 @@ class Tree:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.files = frozenset(paths)
-        self.folders = frozenset(
-            str(parent) for path in self.files for parent in PurePosixPath(path).parents
-        )
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """Every folder that holds a file, at any depth; the root is ``.``."""
+        found = {"."}
+        for path in self.files:
+            folder = path.rpartition("/")[0]
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+        return frozenset(found)
 
     def file(self, *parts: str) -> bool:
         """Whether this file is there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -24,6 +24,7 @@ class Distributions:
     listed: frozenset[str]
     modules: dict[str, list[str]]
     rows: dict[str, dict[str, Any]]
+    _closures: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def bringing(self, module: str) -> list[str]:
         """The distributions that bring a module, the one to declare first; none when unknown."""
@@ -39,23 +40,31 @@ class Distributions:
 
     def closure(self, declared: Iterable[tuple[str, Iterable[str]]]) -> set[str]:
         """The distributions that come with (name, extras), themselves included."""
-        found: set[str] = set()
+        pairs = {(name, extra) for name, extras in declared for extra in ("", *extras)}
+        return {name for pair in pairs for name in self._closure(*pair)}
+
+    def _closure(self, name: str, extra: str) -> frozenset[str]:
+        kept = self._closures.get((name, extra))
+        if kept is not None:
+            return kept
         seen: set[tuple[str, str]] = set()
-        waiting = [(name, extra) for name, extras in declared for extra in ("", *extras)]
+        waiting = [(name, extra)]
         while waiting:
-            name, extra = pair = waiting.pop()
+            pair = waiting.pop()
             if pair in seen:
                 continue
             seen.add(pair)
-            found.add(name)
-            row = self.rows.get(name, {})
-            if extra:
-                needed = row.get("extras", {}).get(canonicalize_name(extra), [])
+            row = self.rows.get(pair[0], {})
+            if pair[1]:
+                needed = row.get("extras", {}).get(canonicalize_name(pair[1]), [])
             else:
                 needed = [*row.get("requires", []), *row.get("earlier", [])]
             for item in needed:
                 base, _, extras = item.rstrip("]").partition("[")
                 waiting += [(base, wanted) for wanted in ("", *filter(None, extras.split(",")))]
+        found = frozenset(base for base, _ in seen)
+        if name in self.rows:
+            self._closures[name, extra] = found
         return found
 
     def may_bring_more(self, name: str, extras: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from packaging.markers import Marker
@@ -232,19 +233,28 @@ def read_pyproject(text: str) -> Pyproject | TomlProblem:
     return doc if isinstance(doc, TomlProblem) else Pyproject(doc)
 
 
-def parse_requirement(text: str) -> Requirement | None:
-    """A requirement as uv understands it, its repairs of common mistakes included, or None."""
+@lru_cache(maxsize=4096)
+def strict_requirement(text: str) -> Requirement | None:
+    """A requirement as PEP 508 has it, or None.
+
+    Kept, because the packages of an audit declare the same few hundred requirements.
+    """
     try:
         return Requirement(text)
     except InvalidRequirement:
-        pass
+        return None
+
+
+@lru_cache(maxsize=4096)
+def parse_requirement(text: str) -> Requirement | None:
+    """A requirement as uv understands it, its repairs of common mistakes included, or None."""
+    requirement = strict_requirement(text)
+    if requirement is not None:
+        return requirement
     repaired = text
     for pattern, replacement in _LENIENT:
         repaired = pattern.sub(replacement, repaired)
-    try:
-        return Requirement(repaired) if repaired != text else None
-    except InvalidRequirement:
-        return None
+    return strict_requirement(repaired)
 
 
 def problems(file: Pyproject) -> Iterator[Problem]:
@@ -415,11 +425,7 @@ def _accepted(file: Pyproject, text: str, *, strict: bool) -> bool:
     """
     read_by_backend = file.is_built or bool(file.dynamic)
     if strict or (read_by_backend and not file.backend.startswith("flit_core.")):
-        try:
-            Requirement(text)
-        except InvalidRequirement:
-            return False
-        return True
+        return strict_requirement(text) is not None
     return parse_requirement(text) is not None
 
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from explint.environment.build import Tree
 from explint.environment.imports import Import, mentioned, reachable, surely_imported
-from explint.environment.pyproject import PATH, Pyproject, read_pyproject
+from explint.environment.pyproject import PATH, Problem, Pyproject, problems, read_pyproject
 from explint.environment.stdlib import MODULES
 from explint.environment.toml import TomlProblem
 
@@ -53,6 +53,11 @@ class Environment:
             for path in sorted(experiment.package.files)
             if _OTHER_DECLARATIONS.fullmatch(path)
         }
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why uv rejects the pyproject.toml, if it does."""
+        return tuple(problems(self.file)) if isinstance(self.file, Pyproject) else ()
 
     @cached_property
     def code(self) -> dict[str, str]:

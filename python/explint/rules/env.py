@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from explint.environment.build import Undecided, build_problem
 from explint.environment.distributions import distributions
 from explint.environment.imports import Import
-from explint.environment.pyproject import PATH, Problem, Pyproject, problems
+from explint.environment.pyproject import PATH, Problem, Pyproject
 from explint.environment.stdlib import ADDED, REMOVED
 from explint.environment.toml import TomlProblem
 from explint.environment.view import Environment, environment_of
@@ -88,7 +88,7 @@ def invalid_pyproject(experiment: Experiment) -> Iterator[Hit | Unknown]:
             help="Correct the TOML at this place.",
         )
     else:
-        for problem in problems(file):
+        for problem in environment.problems:
             yield _hit(problem)
 
 
@@ -201,7 +201,7 @@ def build_fails(experiment: Experiment) -> Iterator[Hit | Unknown]:
     if not environment.is_uv or not isinstance(environment.file, Pyproject):
         return
     found = build_problem(environment.file, environment.tree)
-    if found is None or any(True for _ in problems(environment.file)):
+    if found is None or environment.problems:
         # A file that uv rejects is never built.
         return
     if isinstance(found, Undecided):
@@ -421,7 +421,6 @@ def python_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
     admitted = [minor for minor in series if specifiers.contains(f"3.{minor}.99")]
     if not admitted:
         return
-    place = file.place("project", "requires-python")
     for path, text in environment.code.items():
         for line, column, what, since, gone in _demands(text):
             if since > admitted[0]:
@@ -434,6 +433,7 @@ def python_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 advice = "Use a replacement, or admit an older Python."
             else:
                 continue
+            place = file.place("project", "requires-python")
             yield Hit(
                 path=path,
                 line=line,
@@ -445,8 +445,9 @@ def python_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
             break
 
 
+_NEWER_WORDS = ("match ", "except*", "except *", *sorted({*ADDED, *REMOVED}))
 _NEWER = re.compile(
-    r"^[ \t]*(?:match\b.*:[ \t]*(?:#.*)?$|except[ \t]*\*|(?:import|from)[ \t]+(?:"
+    r"^[ \t]*(?:match\b.*:[ \t]*(?:#.*)?$|except ?\*|(?:import|from)[ \t]+(?:"
     + "|".join(sorted({*ADDED, *REMOVED}))
     + r")\b)",
     re.MULTILINE,
@@ -455,7 +456,8 @@ _NEWER = re.compile(
 
 def _demands(text: str) -> Iterator[tuple[int, int, str, int, int | None]]:
     """What a file surely uses: line, column, what, the minor version it needs, the one without."""
-    if not _NEWER.search(text):
+    # Looking for a word is many times faster than the regular expression.
+    if not any(word in text for word in _NEWER_WORDS) or not _NEWER.search(text):
         return
     try:
         with warnings.catch_warnings():
