@@ -184,8 +184,7 @@ def write(table: dict[str, dict[str, Any]], source: dict[str, Any]) -> None:
         if name not in listed | asked_with_extras:
             row.pop("extras", None)
     by_hand = {name: {"requires": needed} for name, needed in source["without_wheel"].items()}
-    elsewhere = {name for names in modules.values() for name in names}
-    own = {name.replace("-", "_"): [name] for name in listed - elsewhere}
+    own = {name.replace("-", "_"): [name] for name in listed}
     document = {
         "source": "published metadata of the newest releases with a wheel for Linux",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
