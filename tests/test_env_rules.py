@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,12 +88,22 @@ def test_an_import_in_several_files_is_one_finding_with_its_other_places() -> No
 
 
 @pytest.mark.parametrize(
-    "rule", [invalid_pyproject, no_project_table, undeclared_dependency], ids=lambda r: r.row.name
+    "rule",
+    [invalid_pyproject, no_project_table, build_fails, undeclared_dependency],
+    ids=lambda r: r.row.name,
 )
 def test_a_withheld_pyproject_leaves_the_question_open(rule: object) -> None:
     made = experiment({"pyproject.toml": None, "src/main.py": MAIN}, partial=True)
     assert not hits(rule, made)  # type: ignore[arg-type]
     assert unknowns(rule, made)  # type: ignore[arg-type]
+
+
+def test_a_text_with_a_hole_is_not_judged() -> None:
+    made = experiment({"pyproject.toml": "[project]\ndependencies = [", "src/main.py": MAIN})
+    files = made.package.files
+    files["pyproject.toml"] = replace(files["pyproject.toml"], truncated=True)
+    assert not [hit for rule in RULES for hit in hits(rule, made)]
+    assert unknowns(invalid_pyproject, made)
 
 
 @pytest.mark.parametrize("text", ["", "# packages\n"])

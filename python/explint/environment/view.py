@@ -12,6 +12,7 @@ from explint.environment.imports import Import, mentioned, reachable, surely_imp
 from explint.environment.pyproject import PATH, Problem, Pyproject, problems, read_pyproject
 from explint.environment.stdlib import MODULES
 from explint.environment.toml import TomlProblem
+from explint.package import FileState
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -45,7 +46,12 @@ class Environment:
         self._jobs = [path for path in sorted(profile.files.jobs) if path in self._texts]
         self.tree = Tree(experiment.package.files)
         self.partial = experiment.package.partial
-        text = experiment.text(PATH)
+        given = experiment.package.files.get(PATH)
+        self.is_withheld = given is not None and (
+            given.state is FileState.WITHHELD or given.truncated
+        )
+        """Whether pyproject.toml exists, but its text is not there or has a hole."""
+        text = None if self.is_withheld else experiment.text(PATH)
         self.file: Pyproject | TomlProblem | None = None if text is None else read_pyproject(text)
         self.lock_text = experiment.text("uv.lock") or ""
         self.others = {

@@ -19,7 +19,6 @@ from explint.environment.stdlib import ADDED, REMOVED
 from explint.environment.toml import TomlProblem
 from explint.environment.view import Environment, environment_of
 from explint.model import Related, Severity
-from explint.package import FileState
 from explint.rules.registry import Hit, Unknown, rule
 
 if TYPE_CHECKING:
@@ -72,14 +71,9 @@ def invalid_pyproject(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     environment = environment_of(experiment)
     file = environment.file
-    if file is None:
-        if experiment.state(PATH) is FileState.WITHHELD:
-            yield _withheld()
+    if environment.is_withheld:
+        yield _withheld()
     elif isinstance(file, TomlProblem):
-        cut = experiment.package.files[PATH].truncated
-        if cut:
-            yield Unknown(reason="text is cut out of the file", decided_by=PATH, path=PATH)
-            return
         yield Hit(
             path=PATH,
             line=file.line,
@@ -87,7 +81,7 @@ def invalid_pyproject(experiment: Experiment) -> Iterator[Hit | Unknown]:
             message=f"uv rejects pyproject.toml, which is not TOML: {file.message}.",
             help="Correct the TOML at this place.",
         )
-    else:
+    elif file is not None:
         for problem in environment.problems:
             yield _hit(problem)
 
@@ -129,11 +123,9 @@ def no_project_table(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     environment = environment_of(experiment)
     file = environment.file
-    if not environment.is_uv or isinstance(file, TomlProblem):
-        return
-    if file is None:
-        if experiment.state(PATH) is FileState.WITHHELD:
-            yield _withheld()
+    if environment.is_uv and environment.is_withheld:
+        yield _withheld()
+    if not environment.is_uv or not isinstance(file, Pyproject):
         return
     # An empty file is the structure rule's to report.
     if file.has_project or not file.doc.value or file.installed():
@@ -198,6 +190,8 @@ def build_fails(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - [setuptools: package discovery](https://setuptools.pypa.io/en/latest/userguide/package_discovery.html)
     """
     environment = environment_of(experiment)
+    if environment.is_uv and environment.is_withheld:
+        yield _withheld()
     if not environment.is_uv or not isinstance(environment.file, Pyproject):
         return
     found = build_problem(environment.file, environment.tree)
@@ -263,7 +257,7 @@ def undeclared_dependency(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     environment = environment_of(experiment)
     file = environment.file
-    if file is None and environment.is_uv and experiment.state(PATH) is FileState.WITHHELD:
+    if environment.is_uv and environment.is_withheld:
         yield _withheld()
     if not isinstance(file, Pyproject) or file.project is None:
         return
@@ -558,7 +552,11 @@ def _one_edit(a: str, b: str) -> bool:
 
 
 def _withheld() -> Unknown:
-    return Unknown(reason="the file's text is not there", decided_by=PATH, path=PATH)
+    return Unknown(
+        reason="the text of pyproject.toml is not there, or not all of it",
+        decided_by=PATH,
+        path=PATH,
+    )
 
 
 def _hit(problem: Problem) -> Hit:
