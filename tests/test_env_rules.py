@@ -218,6 +218,7 @@ def test_code_that_nothing_starts_needs_nothing() -> None:
         "src/main.py": "import subprocess\nsubprocess.run(['python', '-m', 'src.inference'])\n",
         "src/inference.py": "import pandas\n",
         "src/plots.py": "import seaborn\n",
+        "tests/inference.py": "import pytest\n",
     }
     assert missing(files) == ["`pandas`"]
 

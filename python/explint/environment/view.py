@@ -72,9 +72,11 @@ class Environment:
         Those that the profile's modules reach; in a profile without such modules, all but tests,
         documentation and helper scripts.
         """
+        used = {path: text for path, text in self._texts.items() if not _BESIDE.search(path)}
         if self._jobs:
-            return {path: self._texts[path] for path in reachable(self._texts, self._jobs)}
-        return {path: text for path, text in self._texts.items() if not _BESIDE.search(path)}
+            used |= {path: self._texts[path] for path in self._jobs}
+            return {path: used[path] for path in reachable(used, self._jobs)}
+        return used
 
     @cached_property
     def own_modules(self) -> frozenset[str]:
