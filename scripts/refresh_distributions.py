@@ -183,6 +183,11 @@ def write(table: dict[str, dict[str, Any]], source: dict[str, Any]) -> None:
     for name, row in table.items():
         if name not in listed | asked_with_extras:
             row.pop("extras", None)
+    for name, needed in source["earlier"].items():
+        row = table.get(name, {"requires": []})
+        gone = {*needed, *row.get("earlier", [])} - set(row["requires"])
+        if gone:
+            row["earlier"] = sorted(gone)
     by_hand = {name: {"requires": needed} for name, needed in source["without_wheel"].items()}
     own = {name.replace("-", "_"): [name] for name in listed}
     document = {
