@@ -173,7 +173,7 @@ def error(path: str) -> ProfileError:
     ("text", "key", "message", "help_"),
     [
         ('name = "x', "", "not TOML", "correct the file"),
-        ('name = "x"\nversion = "1"\ntitle = "t"\n', "summary", "missing", "add summary"),
+        ('name = "x"\ntitle = "t"\n', "version", "missing", "add version"),
         (HEAD + "[fils]\n", "fils", "no such key", "write files"),
         (HEAD + '[files]\nrequird = ["a"]\n', "files.requird", "no such key", "write required"),
         (HEAD + '[[trial.modes]]\nname = "x"\nepoch = 1\n', "trial.modes[0].epoch", "no such key",

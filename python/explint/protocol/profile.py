@@ -222,8 +222,8 @@ class Profile(Section, frozen=True):
 
     name: str
     version: str
-    title: str
-    summary: str
+    title: str = ""
+    summary: str = ""
     extends: str | None = None
     detect: Detect = Detect()
     files: Files = Files()
