@@ -183,6 +183,8 @@ def write(table: dict[str, dict[str, Any]], source: dict[str, Any]) -> None:
     for name, row in table.items():
         if name not in listed | asked_with_extras:
             row.pop("extras", None)
+    for name, needed in source["held_back"].items():
+        table[name]["requires"] = sorted({*needed, *table[name]["requires"]})
     for name, needed in source["earlier"].items():
         row = table.get(name, {"requires": []})
         gone = {*needed, *row.get("earlier", [])} - set(row["requires"])

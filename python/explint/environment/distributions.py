@@ -1,8 +1,7 @@
 """Which distributions bring which modules, and which other distributions come with them.
 
 The table is generated from published metadata (``scripts/refresh_distributions.py``). It errs on
-the side of bringing too much: what any Python from 3.10 to 3.13, or one of the last release lines,
-needs on Linux counts as needed.
+the side of bringing too much: what any Python from 3.10 to 3.13 needs on Linux counts as needed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
@@ -24,7 +24,7 @@ class Distributions:
     listed: frozenset[str]
     modules: dict[str, list[str]]
     rows: dict[str, dict[str, Any]]
-    _closures: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    _closures: dict[tuple[str, str, bool], frozenset[str]] = field(default_factory=dict)
 
     def bringing(self, module: str) -> list[str]:
         """The distributions that bring a module, the one to declare first; none when unknown."""
@@ -38,13 +38,23 @@ class Distributions:
         """Whether the name is one of a real distribution, as far as the table goes."""
         return name in self.rows or name in self.listed
 
-    def closure(self, declared: Iterable[tuple[str, Iterable[str]]]) -> set[str]:
-        """The distributions that come with (name, extras), themselves included."""
-        pairs = {(name, extra) for name, extras in declared for extra in ("", *extras)}
-        return {name for pair in pairs for name in self._closure(*pair)}
+    def holds_back(self, requirement: Requirement) -> bool:
+        """Whether a requirement excludes the release that the table describes."""
+        version = self.rows.get(canonicalize_name(requirement.name), {}).get("version")
+        return version is not None and not requirement.specifier.contains(version, prereleases=True)
 
-    def _closure(self, name: str, extra: str) -> frozenset[str]:
-        kept = self._closures.get((name, extra))
+    def closure(
+        self, declared: Iterable[tuple[str, Iterable[str]]], *, earlier: bool = False
+    ) -> set[str]:
+        """The distributions that come with (name, extras), themselves included.
+
+        ``earlier`` counts what only earlier releases need as well.
+        """
+        pairs = {(name, extra) for name, extras in declared for extra in ("", *extras)}
+        return {name for pair in pairs for name in self._closure(*pair, earlier)}
+
+    def _closure(self, name: str, extra: str, earlier: bool) -> frozenset[str]:
+        kept = self._closures.get((name, extra, earlier))
         if kept is not None:
             return kept
         seen: set[tuple[str, str]] = set()
@@ -58,13 +68,13 @@ class Distributions:
             if pair[1]:
                 needed = row.get("extras", {}).get(canonicalize_name(pair[1]), [])
             else:
-                needed = [*row.get("requires", []), *row.get("earlier", [])]
+                needed = [*row.get("requires", []), *(row.get("earlier", []) if earlier else ())]
             for item in needed:
                 base, _, extras = item.rstrip("]").partition("[")
                 waiting += [(base, wanted) for wanted in ("", *filter(None, extras.split(",")))]
         found = frozenset(base for base, _ in seen)
         if name in self.rows:
-            self._closures[name, extra] = found
+            self._closures[name, extra, earlier] = found
         return found
 
     def may_bring_more(self, name: str, extras: Iterable[str]) -> bool:

@@ -268,7 +268,9 @@ def undeclared_dependency(experiment: Experiment) -> Iterator[Hit | Unknown]:
     declared = file.installed() if environment.is_uv else file.everything()
     table = distributions()
     wanted = [(d.name, d.requirement.extras) for d in declared if d.name != file.name]
-    brought = table.closure(wanted) | _locked(environment.lock_text)
+    # One requirement that excludes a newest release may hold others back as well.
+    older = any(table.holds_back(d.requirement) for d in declared)
+    brought = table.closure(wanted, earlier=older) | _locked(environment.lock_text)
     open_ends = [name for name, extras in wanted if table.may_bring_more(name, extras)]
     missing: dict[str, list[Import]] = {}
     for module in environment.third_party:
