@@ -1,7 +1,8 @@
 //! explint's core: parses the Python files of an experiment package once, judges structure and
 //! completeness, and hands everything over as one document of facts.
 //!
-//! Modules depend on each other one way only: `source` → `syntax` → `analysis` → `rules` → `scan`.
+//! Modules depend on each other one way only: `source` → `syntax` → `analysis` → `rules` → `scan`;
+//! `trace` stands on `syntax` beside them.
 #![forbid(unsafe_code)]
 
 pub mod analysis;
@@ -9,3 +10,4 @@ pub mod rules;
 pub mod scan;
 pub mod source;
 pub mod syntax;
+pub mod trace;

@@ -1,6 +1,6 @@
 //! From text to a tree, and to CPython's verdict on it.
 
 pub mod kinds;
-mod strings;
+pub(crate) mod strings;
 pub mod tree;
 pub mod verdict;

@@ -3,6 +3,7 @@
 
 mod scanner;
 mod syntax;
+mod trace;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -24,4 +25,6 @@ mod _core {
     use super::syntax::syntax_verdict;
     #[pymodule_export]
     const FACTS_VERSION: u32 = explint_core::scan::FACTS_VERSION;
+    #[pymodule_export]
+    const TRACE_VERSION: u32 = explint_core::trace::TRACE_VERSION;
 }

@@ -74,6 +74,22 @@ impl Scanner {
             .map(|document| Ok(PyBytes::new(py, &document?)))
             .collect()
     }
+
+    /// Traces one package's Python files, (path, contents), from its entries, dotted module names;
+    /// one MessagePack document.
+    fn trace<'py>(
+        &self,
+        py: Python<'py>,
+        files: Vec<(String, PyBackedBytes)>,
+        entries: Vec<String>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        // On the pool, whose threads have the stack that the interpreter's bounds are made for.
+        let document = py.detach(|| {
+            self.pool
+                .install(|| crate::trace::document(files, &entries))
+        })?;
+        Ok(PyBytes::new(py, &document))
+    }
 }
 
 impl Scanner {

@@ -4,7 +4,7 @@
 ///
 /// An escape that Python would not accept is left as it stands: the syntax verdict speaks of it.
 /// Named characters (`\N{…}`) are left as well; no rule needs them.
-pub(super) fn unescape(inner: &str) -> String {
+pub(crate) fn unescape(inner: &str) -> String {
     if !inner.contains('\\') {
         return inner.to_owned();
     }

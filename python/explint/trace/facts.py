@@ -1,0 +1,550 @@
+"""The trace document that the core hands over, as typed structs.
+
+They mirror ``rust/core/src/trace/document.rs`` and ``value.rs``; ``TRACE_VERSION`` guards the pair.
+A ``ValueId`` is an index into ``EntryTrace.values``, a guard, call, root or loop an index into the
+table of that name.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+TRACE_VERSION = 1
+
+ValueId = int
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """A place: index into ``TraceDocument.files``, then 1-based lines and columns in characters."""
+
+    file: int
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+class Value(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a value."""
+
+
+class Literal(Value, frozen=True, array_like=True, tag="literal"):
+    """None, a bool, int, float or str."""
+
+    value: None | bool | int | float | str
+
+
+class Integer(Value, frozen=True, array_like=True, tag="integer"):
+    """An integer beyond 64 bits, as written."""
+
+    text: str
+
+
+class Bytes(Value, frozen=True, array_like=True, tag="bytes"):
+    """A bytes literal, as written."""
+
+    text: str
+
+
+class EllipsisValue(Value, frozen=True, array_like=True, tag="ellipsis"):
+    """``...``."""
+
+
+class Config(Value, frozen=True, array_like=True, tag="config"):
+    """What config ``root`` holds at ``path`` after the first ``version`` events."""
+
+    root: int
+    path: list[ValueId]
+    version: int
+
+
+class Has(Value, frozen=True, array_like=True, tag="has"):
+    """Whether config ``root`` holds ``path`` after the first ``version`` events."""
+
+    root: int
+    path: list[ValueId]
+    version: int
+
+
+class Key(Value, frozen=True, array_like=True, tag="key"):
+    """A key of the mapping that ``loop`` goes over."""
+
+    of: ValueId
+    loop: int
+
+
+class Element(Value, frozen=True, array_like=True, tag="element"):
+    """An element of what ``loop`` goes over."""
+
+    of: ValueId
+    loop: int
+
+
+class Index(Value, frozen=True, array_like=True, tag="index"):
+    """The number of the iteration of ``loop``, counted from ``start``."""
+
+    start: ValueId
+    loop: int
+
+
+class Each(Value, frozen=True, array_like=True, tag="each"):
+    """Inside a container: one value for every iteration of ``loop``."""
+
+    value: ValueId
+    loop: int
+
+
+class Template(Value, frozen=True, array_like=True, tag="template"):
+    """The texts of the parts, joined."""
+
+    parts: list[ValueId]
+
+
+class ListValue(Value, frozen=True, array_like=True, tag="list"):
+    """A list; ``open`` when it may hold more after these."""
+
+    items: list[ValueId]
+    open: bool
+
+
+class TupleValue(Value, frozen=True, array_like=True, tag="tuple"):
+    """A tuple."""
+
+    items: list[ValueId]
+    open: bool
+
+
+class SetValue(Value, frozen=True, array_like=True, tag="set"):
+    """A set."""
+
+    items: list[ValueId]
+    open: bool
+
+
+class DictValue(Value, frozen=True, array_like=True, tag="dict"):
+    """A dict; ``open`` when it may hold other keys and, for these, values set later."""
+
+    items: list[tuple[ValueId, ValueId]]
+    open: bool
+
+
+class Star(Value, frozen=True, array_like=True, tag="star"):
+    """``*value`` in a list or call; as a dict's key, ``**value``."""
+
+    value: ValueId
+
+
+class Library(Value, frozen=True, array_like=True, tag="library"):
+    """An object of a library, or a builtin, by its canonical dotted name."""
+
+    name: str
+
+
+class Module(Value, frozen=True, array_like=True, tag="module"):
+    """A module of the package."""
+
+    name: str
+
+
+class Function(Value, frozen=True, array_like=True, tag="function"):
+    """A function of the package."""
+
+    name: str
+
+
+class Class(Value, frozen=True, array_like=True, tag="class"):
+    """A class of the package."""
+
+    name: str
+
+
+class Instance(Value, frozen=True, array_like=True, tag="instance"):
+    """An instance of a class of the package; ``number`` tells instances apart."""
+
+    cls: str
+    number: int
+
+
+class Bound(Value, frozen=True, array_like=True, tag="bound"):
+    """A method of the package bound to its receiver."""
+
+    of: ValueId
+    function: str
+
+
+class Super(Value, frozen=True, array_like=True, tag="super"):
+    """``super()``."""
+
+    cls: str
+    of: ValueId
+
+
+class CallValue(Value, frozen=True, array_like=True, tag="call"):
+    """The result of a call; ``event`` is None for calls that have no effect."""
+
+    callee: ValueId
+    args: list[ValueId]
+    kwargs: list[tuple[str, ValueId]]
+    event: int | None
+
+
+class Attribute(Value, frozen=True, array_like=True, tag="attribute"):
+    """An attribute of something that is not followed."""
+
+    of: ValueId
+    name: str
+
+
+class Item(Value, frozen=True, array_like=True, tag="item"):
+    """An element of something that is not followed."""
+
+    of: ValueId
+    key: ValueId
+
+
+class Slice(Value, frozen=True, array_like=True, tag="slice"):
+    """The index ``low:high:step``."""
+
+    low: ValueId | None
+    high: ValueId | None
+    step: ValueId | None
+
+
+class Binary(Value, frozen=True, array_like=True, tag="binary"):
+    """An arithmetic operator on two values."""
+
+    op: str
+    left: ValueId
+    right: ValueId
+
+
+class Unary(Value, frozen=True, array_like=True, tag="unary"):
+    """``-``, ``+`` or ``~`` of a value."""
+
+    op: str
+    value: ValueId
+
+
+class Compare(Value, frozen=True, array_like=True, tag="compare"):
+    """``==``, ``is``, ``in`` or an order; the negated ones stand inside ``Not``."""
+
+    op: str
+    left: ValueId
+    right: ValueId
+
+
+class Not(Value, frozen=True, array_like=True, tag="not"):
+    """``not`` of a value."""
+
+    value: ValueId
+
+
+class All(Value, frozen=True, array_like=True, tag="all"):
+    """Every condition has its truth."""
+
+    conditions: list[tuple[ValueId, bool]]
+
+
+class Select(Value, frozen=True, array_like=True, tag="select"):
+    """``yes`` where the test is true, else ``no``: what two branches left, or ``and`` and ``or``."""
+
+    test: ValueId
+    yes: ValueId
+    no: ValueId
+
+
+class Ran(Value, frozen=True, array_like=True, tag="ran"):
+    """An iteration of the loop takes place."""
+
+    loop: int
+
+
+class Raised(Value, frozen=True, array_like=True, tag="raised"):
+    """An exception comes up inside the ``try`` of this number."""
+
+    attempt: int
+
+
+class Called(Value, frozen=True, array_like=True, tag="called"):
+    """A library calls back, a generator is gone through, or code no entry reaches is run."""
+
+    loop: int
+
+
+class Parameter(Value, frozen=True, array_like=True, tag="parameter"):
+    """A parameter of a function that is entered from outside the package."""
+
+    function: str
+    name: str
+
+
+class UnknownValue(Value, frozen=True, array_like=True, tag="unknown"):
+    """Nothing is known, for a reason; ``number`` tells unknowns apart."""
+
+    reason: str
+    number: int
+
+
+AnyValue = (
+    Literal
+    | Integer
+    | Bytes
+    | EllipsisValue
+    | Config
+    | Has
+    | Key
+    | Element
+    | Index
+    | Each
+    | Template
+    | ListValue
+    | TupleValue
+    | SetValue
+    | DictValue
+    | Star
+    | Library
+    | Module
+    | Function
+    | Class
+    | Instance
+    | Bound
+    | Super
+    | CallValue
+    | Attribute
+    | Item
+    | Slice
+    | Binary
+    | Unary
+    | Compare
+    | Not
+    | All
+    | Select
+    | Ran
+    | Raised
+    | Called
+    | Parameter
+    | UnknownValue
+)
+
+
+class Guard(msgspec.Struct, frozen=True, array_like=True):
+    """A condition that must have a truth, besides those of the parent. Guard 0 is always met."""
+
+    parent: int
+    condition: ValueId
+    expected: bool
+    place: Place
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """A call of a package function, made in the call ``parent``. Call 0 is the entry itself."""
+
+    parent: int
+    function: str
+    place: Place
+
+
+class Root(msgspec.Struct, frozen=True, array_like=True):
+    """How a config object came to be.
+
+    ``kind`` is ``hydra`` (the argument of a ``@hydra.main`` function; the source is the decorator),
+    ``compose``, ``load``, ``create``, ``merge``, ``masked``, ``container`` (a plain dict made from
+    a config), ``copy``, ``cli`` or ``parameter`` (of a function that no entry reaches).
+    """
+
+    kind: str
+    sources: list[ValueId]
+    event: int | None
+
+
+class Loop(msgspec.Struct, frozen=True, array_like=True):
+    """A loop: ``for``, ``while``, ``comprehension``, ``callback``, ``generator``, ``unreached``.
+
+    ``over`` is what it goes over, the condition of a ``while``, or what calls back.
+    """
+
+    kind: str
+    over: ValueId
+    place: Place
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """Something that happens under a guard, in a call, at a place."""
+
+    guard: int
+    call: int
+    place: Place
+
+
+class Read(Event, frozen=True, array_like=True, tag="read"):
+    """A config key is read.
+
+    ``at`` is a ``Config`` value; its first ``held`` keys were read before. ``how`` is
+    ``attribute``, ``item``, ``get``, ``getattr``, ``select``, ``contains``, ``iterate``,
+    ``spread`` or ``pop``.
+    """
+
+    at: ValueId
+    held: int
+    how: str
+    default: ValueId | None
+
+
+class Write(Event, frozen=True, array_like=True, tag="write"):
+    """A config key is written: ``set``, ``update``, ``force``, ``setdefault``, ``merge``,
+    ``delete``."""
+
+    at: ValueId
+    value: ValueId
+    how: str
+
+
+class Flag(Event, frozen=True, array_like=True, tag="flag"):
+    """``struct`` or ``readonly`` is set, or ``open_dict`` or ``read_write`` entered and left."""
+
+    at: ValueId
+    flag: str
+    value: ValueId
+
+
+class Forget(Event, frozen=True, array_like=True, tag="forget"):
+    """The loop that begins may change these config paths in any iteration."""
+
+    paths: list[ValueId]
+
+
+class Make(Event, frozen=True, array_like=True, tag="make"):
+    """A config object is made."""
+
+    root: int
+
+
+class LibraryCall(Event, frozen=True, array_like=True, tag="call"):
+    """A call that leaves the package.
+
+    ``name`` is canonical: ``wandb.init``, ``optuna.create_study().optimize``; ``()`` stands for a
+    result, ``[]`` for an element, ``?`` for what is not known.
+    """
+
+    name: str
+    callee: ValueId
+    args: list[ValueId]
+    kwargs: list[tuple[str, ValueId]]
+
+
+class Store(Event, frozen=True, array_like=True, tag="store"):
+    """``of.key = value`` (how ``attribute``) or ``of[key] = value`` (``item``) outside the
+    package."""
+
+    of: ValueId
+    key: ValueId
+    value: ValueId
+    how: str
+
+
+class LoopStart(Event, frozen=True, array_like=True, tag="loop"):
+    """A loop begins."""
+
+    loop: int
+
+
+class LoopEnd(Event, frozen=True, array_like=True, tag="loop-end"):
+    """A loop is over."""
+
+    loop: int
+
+
+class Break(Event, frozen=True, array_like=True, tag="break"):
+    """A loop is left."""
+
+    loop: int
+
+
+class Return(Event, frozen=True, array_like=True, tag="return"):
+    """A package function returns a value."""
+
+    value: ValueId
+
+
+class Raise(Event, frozen=True, array_like=True, tag="raise"):
+    """An exception is raised."""
+
+    value: ValueId
+
+
+class Import(Event, frozen=True, array_like=True, tag="import"):
+    """A module is imported; ``own`` when it is one of the package."""
+
+    name: str
+    own: bool
+
+
+class Mismatch(Event, frozen=True, array_like=True, tag="mismatch"):
+    """The signature of a package function rejects a call, or, without a function, values do not
+    unpack."""
+
+    function: str
+    problem: str
+
+
+class Cut(Event, frozen=True, array_like=True, tag="cut"):
+    """A bound of the trace cut here: ``work``, ``depth``, ``nesting`` or ``syntax``."""
+
+    reason: str
+
+
+AnyEvent = (
+    Read
+    | Write
+    | Flag
+    | Forget
+    | Make
+    | LibraryCall
+    | Store
+    | LoopStart
+    | LoopEnd
+    | Break
+    | Return
+    | Raise
+    | Import
+    | Mismatch
+    | Cut
+)
+
+
+class EntryTrace(msgspec.Struct, frozen=True, array_like=True):
+    """What one entry does; under an empty name, what the functions do that no entry reaches."""
+
+    name: str
+    found: bool
+    values: list[AnyValue]
+    guards: list[Guard]
+    calls: list[Call]
+    roots: list[Root]
+    loops: list[Loop]
+    events: list[AnyEvent]
+
+
+class TraceDocument(msgspec.Struct, frozen=True, array_like=True):
+    """The traces of one package."""
+
+    version: int
+    files: list[str]
+    entries: list[EntryTrace]
+
+    def entry(self, name: str) -> EntryTrace | None:
+        """The trace of an entry; None when it was not asked for or is no module."""
+        found = (e for e in self.entries if e.name == name and (e.found or not name))
+        return next(found, None)
+
+
+_DECODER = msgspec.msgpack.Decoder(TraceDocument)
+
+
+def decode(document: bytes) -> TraceDocument:
+    """Decodes the core's document.
+
+    Raises:
+        msgspec.ValidationError: the bytes are no trace document of this version.
+    """
+    return _DECODER.decode(document)
