@@ -933,6 +933,9 @@ impl<'p> Interp<'p> {
         body: Body<'_, 'p>,
     ) -> Vec<u32> {
         let place = self.place(node);
+        // In a first look one iteration stands for all: what it changes before it comes back to
+        // its `break` must not be lost.
+        let endless = endless && !self.dry;
         self.emit(node, What::Loop(id));
         let (base, first_exit, before) = (self.guard, self.exits.len(), self.store.mark());
         if self.decided(test) != Some(true) {

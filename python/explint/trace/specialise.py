@@ -1,0 +1,620 @@
+"""What a trace means under one config: which events happen, and what values are.
+
+Nothing is guessed: a guard is decided True or False only when it follows from the config; a value
+is concrete only when every part of it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from explint.trace import facts as f
+
+
+class Unknown:
+    """A value that the config does not determine; ``reason`` says why."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"Unknown({self.reason!r})"
+
+
+class Absent:
+    """Where a config has no value."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+MAYBE: Final = Unknown("it may have been set, or not, before")
+"""Stands in a config where a key may be absent; other unknowns are surely there."""
+
+_DEPTH = 200
+_ITEMS = 4096
+
+Tree = Any
+"""A config as plain dicts, lists and scalars; unknown and MAYBE may stand anywhere in it."""
+
+
+@dataclass(slots=True)
+class Env:
+    """What a trace is evaluated under.
+
+    ``roots`` maps the number of a config object to its trees by version: (first version at which
+    the tree holds, tree), in order. With ``exceptions`` None it is unknown whether code inside a
+    ``try`` raises; with False nothing raises but explicit ``raise`` statements, which is what
+    people mean by "what the program does".
+    """
+
+    entry: f.EntryTrace
+    exceptions: bool | None = False
+    roots: dict[int, list[tuple[int, Tree]]] = field(default_factory=dict)
+    _values: dict[int, Any] = field(default_factory=dict)
+    _guards: dict[int, bool | None] = field(default_factory=dict)
+
+    def tree(self, root: int, version: int) -> Tree:
+        """What a config object holds after the first ``version`` events."""
+        found: Tree = Unknown("the config is not known")
+        for since, tree in self.roots.get(root, ()):
+            if since > version:
+                break
+            found = tree
+        return found
+
+
+def evaluate(value: f.ValueId, env: Env) -> Any:  # noqa: ANN401 - any value a program can hold
+    """The concrete value, ``ABSENT`` for a config key that is not there, or an ``Unknown``."""
+    return _evaluate(value, env, 0)
+
+
+def decide(guard: int, env: Env) -> bool | None:
+    """Whether an event under the guard happens; None when the config does not determine it."""
+    chain = []
+    at = guard
+    while at and at not in env._guards:
+        chain.append(at)
+        at = env.entry.guards[at].parent
+    state = env._guards.get(at, True) if at else True
+    for number in reversed(chain):
+        row = env.entry.guards[number]
+        if state is not False:
+            truth = condition(row.condition, env)
+            met = None if truth is None else truth == row.expected
+            state = _and(state, met)
+        env._guards[number] = state
+    return state
+
+
+def condition(value: f.ValueId, env: Env) -> bool | None:
+    """The truth of a value, three-valued."""
+    return _truth(value, env, 0)
+
+
+def _and(a: bool | None, b: bool | None) -> bool | None:
+    if a is False or b is False:
+        return False
+    return None if a is None or b is None else True
+
+
+def _truth(value: f.ValueId, env: Env, depth: int) -> bool | None:
+    row = env.entry.values[value]
+    if depth > _DEPTH:
+        return None
+    match row:
+        case f.Not():
+            truth = _truth(row.value, env, depth + 1)
+            return None if truth is None else not truth
+        case f.All():
+            state: bool | None = True
+            for inner, expected in row.conditions:
+                truth = _truth(inner, env, depth + 1)
+                state = _and(state, None if truth is None else truth == expected)
+                if state is False:
+                    return False
+            return state
+        case f.Select():
+            test = _truth(row.test, env, depth + 1)
+            if test is not None:
+                return _truth(row.yes if test else row.no, env, depth + 1)
+            # `a and b` and `a or b` give the test itself on one of the ways.
+            yes = True if row.yes == row.test else _truth(row.yes, env, depth + 1)
+            no = False if row.no == row.test else _truth(row.no, env, depth + 1)
+            return yes if yes == no else None
+        case f.Raised():
+            return env.exceptions
+        case f.Ran():
+            return _ran(row.loop, env, depth)
+        case (
+            f.Function()
+            | f.Class()
+            | f.Module()
+            | f.Bound()
+            | f.EllipsisValue()
+        ):
+            return True
+        case f.ListValue() | f.TupleValue() | f.SetValue():
+            return _non_empty(row.items, row.open, env)
+        case f.DictValue():
+            return _non_empty([k for k, _ in row.items], row.open, env)
+    concrete = _evaluate(value, env, depth)
+    if concrete is ABSENT or isinstance(concrete, Unknown):
+        return None
+    try:
+        return bool(concrete)
+    except (TypeError, ValueError):
+        return None
+
+
+def _non_empty(items: Sequence[f.ValueId], open_: bool, env: Env) -> bool | None:
+    sure = [i for i in items if not isinstance(env.entry.values[i], f.Star | f.Each)]
+    if sure:
+        return True
+    return None if items or open_ else False
+
+
+def _ran(loop: int, env: Env, depth: int) -> bool | None:
+    row = env.entry.loops[loop]
+    if row.kind == "while":
+        return _truth(row.over, env, depth + 1)
+    if row.kind not in ("for", "comprehension"):
+        return None
+    over = env.entry.values[row.over]
+    if isinstance(over, f.ListValue | f.TupleValue | f.SetValue):
+        return _non_empty(over.items, over.open, env)
+    if isinstance(over, f.CallValue):
+        # What passes its argument's elements on, one for one.
+        callee = env.entry.values[over.callee]
+        name = callee.name if isinstance(callee, f.Library) else ""
+        if name in ("enumerate", "reversed", "sorted", "list", "tuple", "set") and over.args:
+            inner = env.entry.values[over.args[0]]
+            if isinstance(inner, f.ListValue | f.TupleValue | f.SetValue):
+                return _non_empty(inner.items, inner.open, env)
+    concrete = _evaluate(row.over, env, depth + 1)
+    if concrete is ABSENT or isinstance(concrete, Unknown):
+        return None
+    try:
+        return len(concrete) > 0
+    except TypeError:
+        return None
+
+
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "in": lambda a, b: a in b,
+}
+_UNARY: Final[Mapping[str, Callable[[Any], Any]]] = {"-": operator.neg, "+": operator.pos}
+_BUILTINS: Final[Mapping[str, Callable[..., Any]]] = {
+    "abs": abs,
+    "bool": bool,
+    "float": float,
+    "int": int,
+    "len": len,
+    "max": max,
+    "min": min,
+    "range": range,
+    "round": round,
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "sorted": sorted,
+    "sum": sum,
+    "any": any,
+    "all": all,
+}
+_TEXT_METHODS: Final = frozenset(
+    {"lower", "upper", "strip", "lstrip", "rstrip", "replace", "startswith", "endswith", "split",
+     "title", "capitalize", "removeprefix", "removesuffix", "casefold", "join"}
+)  # fmt: skip
+_TYPES: Final[Mapping[str, type]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+}
+
+
+def _evaluate(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
+    if value in env._values:
+        return env._values[value]
+    result = (
+        Unknown("it is nested too deep") if depth > _DEPTH else _compute(value, env, depth + 1)
+    )
+    env._values[value] = result
+    return result
+
+
+def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401, PLR0911, PLR0912
+    row = env.entry.values[value]
+    match row:
+        case f.Literal():
+            return row.value
+        case f.Integer():
+            return int(row.text) if len(row.text) < _ITEMS else Unknown("the number is too long")
+        case f.Config():
+            found = lookup(row.root, row.path, row.version, env)
+            return found
+        case f.Has():
+            found = lookup(row.root, row.path, row.version, env)
+            if found is ABSENT:
+                return False
+            if found is MAYBE or (isinstance(found, Unknown) and not _surely_there(row, env)):
+                return found
+            return True
+        case f.Template():
+            return _template(row, env, depth)
+        case f.ListValue() | f.TupleValue() | f.SetValue():
+            items = _items(row.items, row.open, env, depth)
+            if isinstance(items, Unknown):
+                return items
+            if isinstance(row, f.ListValue):
+                return items
+            return _guarded(tuple if isinstance(row, f.TupleValue) else set, items)
+        case f.DictValue():
+            keys = _items([k for k, _ in row.items], row.open, env, depth)
+            values = _items([v for _, v in row.items], row.open, env, depth)
+            if isinstance(keys, Unknown) or isinstance(values, Unknown):
+                return keys if isinstance(keys, Unknown) else values
+            return _guarded(lambda: dict(zip(keys, values, strict=True)))
+        case f.Binary() | f.Compare():
+            left = _evaluate(row.left, env, depth)
+            right = _evaluate(row.right, env, depth)
+            for operand in (left, right):
+                if operand is ABSENT or isinstance(operand, Unknown):
+                    return _unknown(operand)
+            if isinstance(row, f.Compare) and row.op == "is":
+                constants = (None, True, False)
+                if any(left is c for c in constants) or any(right is c for c in constants):
+                    return left is right
+                return Unknown("identity is not followed")
+            return _operate(row.op, left, right)
+        case f.Unary():
+            operand = _evaluate(row.value, env, depth)
+            function = _UNARY.get(row.op)
+            if function is None or operand is ABSENT or isinstance(operand, Unknown):
+                return _unknown(operand)
+            return _guarded(function, operand)
+        case f.Not() | f.All():
+            truth = _truth(value, env, depth)
+            return Unknown("the condition is not decided") if truth is None else truth
+        case f.Select():
+            test = _truth(row.test, env, depth)
+            if test is not None:
+                return _evaluate(row.yes if test else row.no, env, depth)
+            yes, no = _evaluate(row.yes, env, depth), _evaluate(row.no, env, depth)
+            if type(yes) is type(no) and not isinstance(yes, Unknown) and yes == no:
+                return yes
+            return Unknown("it depends on a condition that is not decided")
+        case f.CallValue():
+            return _call(row, env, depth)
+        case f.Item():
+            of, key = _evaluate(row.of, env, depth), _evaluate(row.key, env, depth)
+            for operand in (of, key):
+                if operand is ABSENT or isinstance(operand, Unknown):
+                    return _unknown(operand)
+            return _guarded(operator.getitem, of, key)
+        case f.Slice():
+            parts = [None if p is None else _evaluate(p, env, depth)
+                     for p in (row.low, row.high, row.step)]  # fmt: skip
+            if any(p is ABSENT or isinstance(p, Unknown) for p in parts):
+                return Unknown("the slice is not known")
+            return slice(*parts)
+        case f.UnknownValue():
+            return Unknown(_REASONS.get(row.reason, row.reason))
+        case f.Library() | f.Attribute():
+            return Unknown("it comes from a library")
+        case f.Parameter():
+            return Unknown("it is an argument from outside")
+        case f.Element() | f.Index() | f.Key():
+            return Unknown("it differs from one iteration to the next")
+    return Unknown("it is made at run time")
+
+
+_REASONS: Final[Mapping[str, str]] = {
+    "loop": "it changes in a loop",
+    "exception": "an exception may have come between",
+    "recursion": "the function calls itself",
+    "name": "no scope defines the name",
+    "syntax": "the construct is not followed",
+    "module": "the module's text is not known",
+    "cut": "the trace was cut here",
+    "choices": "there are too many alternatives",
+    "argument": "the argument is not followed",
+    "content": "other code may have set it",
+}
+
+
+def _unknown(operand: object) -> Unknown:
+    return operand if isinstance(operand, Unknown) else Unknown("a config key is missing")
+
+
+def _guarded(function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+    """The result of plain Python on plain values; unknown where the program would fail."""
+    try:
+        return function(*args)
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        return Unknown(f"it fails: {error}")
+
+
+def _operate(op: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+    function = _OPERATORS.get(op)
+    if function is None:
+        return Unknown("the operator is not followed")
+    if op == "*" and (_long(left) or _long(right)):
+        return Unknown("the result is too large")
+    if op == "%" and isinstance(left, str):
+        return Unknown("formatting is not followed")
+    if _holds_unknown(left) or _holds_unknown(right):
+        return Unknown("a part of it is not known")
+    return _guarded(function, left, right)
+
+
+def _holds_unknown(value: object) -> bool:
+    stack, left = [value], _ITEMS
+    while stack and left:
+        left -= 1
+        at = stack.pop()
+        if isinstance(at, Unknown):
+            return True
+        if isinstance(at, Mapping):
+            stack.extend(at.values())
+        elif isinstance(at, list | tuple | set):
+            stack.extend(at)
+    return not left
+
+
+def _long(value: object) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() > 64
+    return isinstance(value, str | list | tuple)
+
+
+def _template(row: f.Template, env: Env, depth: int) -> str | Unknown:
+    texts = []
+    for part in row.parts:
+        concrete = _evaluate(part, env, depth)
+        if concrete is ABSENT or isinstance(concrete, Unknown):
+            return _unknown(concrete)
+        if not isinstance(concrete, str | int | float | bool | None):
+            return Unknown("its text is not followed")
+        texts.append(str(concrete))
+    return "".join(texts)
+
+
+def _items(
+    items: Sequence[f.ValueId], open_: bool, env: Env, depth: int
+) -> list[Any] | Unknown:
+    if open_:
+        return Unknown("it may hold more")
+    found: list[Any] = []
+    for item in items:
+        row = env.entry.values[item]
+        if isinstance(row, f.Star | f.Each):
+            return Unknown("its elements are not known")
+        concrete = _evaluate(item, env, depth)
+        if concrete is ABSENT or isinstance(concrete, Unknown):
+            return _unknown(concrete)
+        found.append(concrete)
+    return found
+
+
+def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
+    if row.event is not None or row.kwargs:
+        return Unknown("it is made at run time")
+    callee = env.entry.values[row.callee]
+    if isinstance(callee, f.Library) and callee.name == "isinstance" and len(row.args) == 2:
+        kind = env.entry.values[row.args[1]]
+        of = _evaluate(row.args[0], env, depth)
+        cls = _TYPES.get(kind.name) if isinstance(kind, f.Library) else None
+        if cls is None or of is ABSENT or isinstance(of, Unknown | Mapping | list):
+            return Unknown("its type is not followed")
+        return isinstance(of, cls)
+    args = [_evaluate(a, env, depth) for a in row.args]
+    for argument in args:
+        if argument is ABSENT or isinstance(argument, Unknown) or _holds_unknown(argument):
+            return _unknown(argument)
+    if isinstance(callee, f.Attribute) and callee.name in _TEXT_METHODS:
+        of = _evaluate(callee.of, env, depth)
+        if not isinstance(of, str):
+            return Unknown("it is made at run time")
+        return _guarded(getattr(of, callee.name), *args)
+    function = _BUILTINS.get(callee.name) if isinstance(callee, f.Library) else None
+    if function is None:
+        return Unknown("it is made at run time")
+    if function is not range and any(isinstance(a, range) and len(a) > _ITEMS for a in args):
+        return Unknown("the result is too large")
+    return _guarded(function, *args)
+
+
+def keys_of(path: Sequence[f.ValueId], env: Env) -> list[str | int] | Unknown:
+    """The keys of a config path, when they are known."""
+    keys: list[str | int] = []
+    for part in path:
+        key = _evaluate(part, env, 0)
+        if not isinstance(key, str | int):
+            return Unknown("the key is not known")
+        keys.append(key)
+    return keys
+
+
+def lookup(root: int, path: Sequence[f.ValueId], version: int, env: Env) -> Tree:
+    """What a config holds at a path after ``version`` events."""
+    keys = keys_of(path, env)
+    return keys if isinstance(keys, Unknown) else at_keys(env.tree(root, version), keys)
+
+
+def _surely_there(row: f.Has, env: Env) -> bool:
+    keys = keys_of(row.path, env)
+    if isinstance(keys, Unknown):
+        return False
+    parent = at_keys(env.tree(row.root, row.version), keys[:-1])
+    return isinstance(parent, Mapping | list)
+
+
+def at_keys(tree: Tree, keys: Sequence[str | int]) -> Tree:
+    """What stands in a tree under keys; ABSENT where there is nothing."""
+    at = tree
+    for key in keys:
+        if isinstance(at, Unknown):
+            return at
+        if isinstance(at, Mapping):
+            at = at.get(key, ABSENT)
+        elif isinstance(at, list) and isinstance(key, int):
+            at = at[key] if -len(at) <= key < len(at) else ABSENT
+        else:
+            return ABSENT
+    return at
+
+
+def with_value(tree: Tree, keys: Sequence[str | int], value: Tree) -> Tree:
+    """A copy of a tree with one key set; ABSENT removes it."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(tree, list) and isinstance(key, int) and -len(tree) <= key < len(tree):
+        items = list(tree)
+        items[key] = with_value(items[key], rest, value)
+        return items
+    if not isinstance(tree, Mapping):
+        # Writing below a value that is not known, or is no mapping, leaves nothing known there.
+        return tree if isinstance(tree, Unknown) else Unknown("it was written to")
+    inner = with_value(tree.get(key, {}), rest, value) if rest else value
+    copy = {k: v for k, v in tree.items() if k != key or inner is not ABSENT}
+    if inner is not ABSENT:
+        copy[key] = inner
+    return copy
+
+
+@dataclass(slots=True)
+class Specialised:
+    """A trace under one config: for every event whether it happens, and the config's history."""
+
+    env: Env
+    states: list[bool | None]
+
+    def happening(self) -> list[tuple[int, f.AnyEvent]]:
+        """The events that may happen, with their numbers."""
+        pairs = zip(self.states, enumerate(self.env.entry.events), strict=True)
+        return [numbered for state, numbered in pairs if state is not False]
+
+
+def specialise(
+    entry: f.EntryTrace, config: Tree, *, exceptions: bool | None = False
+) -> Specialised:
+    """Evaluates an entry under the config that ``@hydra.main`` or ``compose`` hands to it.
+
+    ``config`` is a tree of plain dicts, lists and scalars, or an ``Unknown``.
+    """
+    env = Env(entry, exceptions)
+    states: list[bool | None] = []
+    for number, event in enumerate(entry.events):
+        state = decide(event.guard, env)
+        states.append(state)
+        if state is False:
+            continue
+        version = number + 1
+        match event:
+            case f.Make():
+                env.roots[event.root] = [(0, _made(entry.roots[event.root], config, env))]
+            case f.Write():
+                _write(event, state, version, env)
+            case f.Forget():
+                for path in event.paths:
+                    _change(path, MAYBE, version, env, sure=False)
+    return Specialised(env, states)
+
+
+def _made(root: f.Root, config: Tree, env: Env) -> Tree:
+    if root.kind in ("hydra", "compose"):
+        return config
+    sources = [_as_tree(s, env) for s in root.sources]
+    match root.kind, sources:
+        case ("copy" | "container" | "create"), [one]:
+            return Unknown("a config key is missing") if one is ABSENT else one
+        case "merge", [first, *rest]:
+            for other in rest:
+                first = merged(first, other)
+            return first
+    return Unknown("the config is made at run time")
+
+
+def _as_tree(value: f.ValueId, env: Env) -> Tree:
+    """A value as a config tree: like ``evaluate``, but a dict with unknown parts stays a dict."""
+    row = env.entry.values[value]
+    if isinstance(row, f.DictValue) and not row.open:
+        tree: dict[Any, Any] = {}
+        for key, inner in row.items:
+            name = evaluate(key, env)
+            if not isinstance(name, str | int):
+                return Unknown("a key is not known")
+            tree[name] = _as_tree(inner, env)
+        return tree
+    return evaluate(value, env)
+
+
+def merged(first: Tree, second: Tree) -> Tree:
+    """Two trees as ``OmegaConf.merge`` joins them: mappings key by key, else the second wins."""
+    if isinstance(first, Unknown) or isinstance(second, Unknown):
+        return first if isinstance(first, Unknown) else second
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return second
+    result = dict(first)
+    for key, value in second.items():
+        result[key] = merged(result[key], value) if key in result else value
+    return result
+
+
+def _write(event: f.Write, state: bool | None, version: int, env: Env) -> None:
+    sure = state is True
+    value = ABSENT if event.how == "delete" else _as_tree(event.value, env)
+    if value is ABSENT and event.how != "delete":
+        value = Unknown("a config key is missing")
+    row = env.entry.values[event.at]
+    if isinstance(row, f.Config) and event.how in ("setdefault", "merge"):
+        before = lookup(row.root, row.path, version, env)
+        if event.how == "setdefault":
+            value = value if before is ABSENT else before
+        elif before is not ABSENT:
+            value = merged(before, value)
+    _change(event.at, value, version, env, sure=sure)
+
+
+def _change(at: f.ValueId, value: Tree, version: int, env: Env, *, sure: bool) -> None:
+    row = env.entry.values[at]
+    if not isinstance(row, f.Config):
+        return
+    history = env.roots.setdefault(row.root, [])
+    tree = env.tree(row.root, version)
+    keys = keys_of(row.path, env)
+    if isinstance(keys, Unknown):
+        # Any key may have been written.
+        history.append((version, keys))
+    else:
+        if not sure:
+            there = at_keys(tree, keys)
+            same = type(there) is type(value) and not isinstance(value, Unknown) and there == value
+            if same:
+                return
+            value = (
+                MAYBE
+                if there is ABSENT or there is MAYBE or value is ABSENT
+                else Unknown("it was written on a way that is not decided")
+            )
+        history.append((version, with_value(tree, keys, value)))
