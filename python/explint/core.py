@@ -12,7 +12,8 @@ import msgspec
 
 from explint import _core
 from explint.model import Implementation, Rule, Severity
-from explint.package import Package
+from explint.package import FileState, Package
+from explint.trace.facts import TRACE_VERSION, TraceDocument, decode
 
 FACTS_VERSION = 1
 
@@ -161,6 +162,22 @@ class Scanner:
         )
         return [_FACTS.decode(document) for document in documents]
 
+    def trace(self, package: Package, entries: Sequence[str]) -> TraceDocument:
+        """What the entries of a package do; entries are dotted names of modules (``src.train``).
+
+        A module whose text the package does not hold is not part of the trace: what depends on it
+        is unknown there.
+        """
+        files = [
+            (file.path, file.data)
+            for file in package.files.values()
+            if file.path.endswith(".py")
+            and file.data is not None
+            and file.state is not FileState.WITHHELD
+            and not file.truncated
+        ]
+        return decode(self._scanner.trace(files, list(entries)))
+
     def _encoded(self, protocol: FileProtocol) -> bytes:
         kept = self._protocols.get(id(protocol))
         if kept is None or kept[0] is not protocol:
@@ -171,8 +188,9 @@ class Scanner:
 
 _FACTS = msgspec.msgpack.Decoder(PackageFacts)
 
-if _core.FACTS_VERSION != FACTS_VERSION:
+if (_core.FACTS_VERSION, _core.TRACE_VERSION) != (FACTS_VERSION, TRACE_VERSION):
     raise RuntimeError(
-        f"explint's extension speaks facts version {_core.FACTS_VERSION}, the Python layer "
-        f"{FACTS_VERSION}: reinstall explint so that both come from one build"
+        f"explint's extension speaks facts version {_core.FACTS_VERSION} and trace version "
+        f"{_core.TRACE_VERSION}, the Python layer {FACTS_VERSION} and {TRACE_VERSION}: reinstall "
+        "explint so that both come from one build"
     )

@@ -21,6 +21,7 @@ from explint.cli.exits import INTERRUPTED
 from explint.cli.profile import profile
 from explint.cli.rule import rule
 from explint.cli.rules import rules
+from explint.cli.trace import trace
 
 __all__ = ["cli", "main"]
 
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (check, compose, rule, rules, profile, config, completion):
+for command in (check, trace, compose, rule, rules, profile, config, completion):
     cli.add_command(command)
 
 

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use super::call::Args;
 use super::document::Kind as What;
 use super::interp::{Frame, Interp, MAX_CHOICES, MAX_UNROLL, Scope};
-use super::scope::Definition;
+use super::scope::{Definition, starred};
 use super::state::Cell;
 use super::value::{PURE, Reason, Sym, Value, ValueId};
 use crate::syntax::kinds::{Field, Kind};
@@ -172,7 +172,7 @@ impl<'p> Interp<'p> {
                     .collect();
                 self.container(Value::Dict(pairs.into(), false))
             }
-            Kind::ListSplat | Kind::ListSplatPattern => match tree.children(node).next() {
+            Kind::ListSplat | Kind::ListSplatPattern => match starred(tree, node) {
                 Some(inner) => {
                     let inner = self.eval(inner);
                     self.value(Value::Star(inner))

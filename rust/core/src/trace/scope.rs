@@ -90,6 +90,11 @@ impl Definition {
     }
 }
 
+/// What stands after the `*` of a starred expression, target or parameter.
+pub(super) fn starred(tree: &Tree<'_>, node: NodeId) -> Option<NodeId> {
+    tree.children(node).find(|&c| tree.kind(c) != Kind::Star)
+}
+
 fn parameters(tree: &Tree<'_>, list: NodeId, names: &mut Names) -> Vec<Parameter> {
     let mut found: Vec<Parameter> = Vec::new();
     let mut kind = ParameterKind::Ordinary;
@@ -119,7 +124,7 @@ fn parameters(tree: &Tree<'_>, list: NodeId, names: &mut Names) -> Vec<Parameter
             }
             Kind::TypedParameter => {
                 if let Some(inner) = tree.children(child).next() {
-                    match (tree.kind(inner), tree.children(inner).next()) {
+                    match (tree.kind(inner), starred(tree, inner)) {
                         (Kind::ListSplatPattern, Some(name)) => {
                             push(name, ParameterKind::Positionals, None, names);
                             kind = ParameterKind::KeywordOnly;
@@ -132,13 +137,13 @@ fn parameters(tree: &Tree<'_>, list: NodeId, names: &mut Names) -> Vec<Parameter
                 }
             }
             Kind::ListSplatPattern => {
-                if let Some(name) = tree.children(child).next() {
+                if let Some(name) = starred(tree, child) {
                     push(name, ParameterKind::Positionals, None, names);
                 }
                 kind = ParameterKind::KeywordOnly;
             }
             Kind::DictionarySplatPattern => {
-                if let Some(name) = tree.children(child).next() {
+                if let Some(name) = starred(tree, child) {
                     push(name, ParameterKind::Keywords, None, names);
                 }
             }

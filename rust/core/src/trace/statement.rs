@@ -5,6 +5,7 @@ use rustc_hash::FxHashSet;
 use super::call::Args;
 use super::document::Kind as What;
 use super::interp::{Attempt, Interp, Out};
+use super::scope::starred;
 use super::state::Cell;
 use super::value::{Reason, Value, ValueId};
 use crate::syntax::kinds::{Field, Kind};
@@ -220,7 +221,7 @@ impl<'p> Interp<'p> {
                 }
             }
             Kind::ListSplatPattern | Kind::ListSplat => {
-                if let Some(inner) = tree.children(target).next() {
+                if let Some(inner) = starred(tree, target) {
                     self.assign(inner, value);
                 }
             }
