@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from explint.trace import facts as f
 
@@ -58,6 +58,7 @@ class Env:
     exceptions: bool | None = False
     roots: dict[int, list[tuple[int, Tree]]] = field(default_factory=dict)
     _values: dict[int, Any] = field(default_factory=dict)
+    _truths: dict[int, object] = field(default_factory=dict)
     _guards: dict[int, bool | None] = field(default_factory=dict)
 
     def tree(self, root: int, version: int) -> Tree:
@@ -105,9 +106,16 @@ def _and(a: bool | None, b: bool | None) -> bool | None:
 
 
 def _truth(value: f.ValueId, env: Env, depth: int) -> bool | None:
+    known = env._truths.get(value, env)
+    if known is not env:
+        return cast("bool | None", known)
+    truth = None if depth > _DEPTH else _truth_of(value, env, depth)
+    env._truths[value] = truth
+    return truth
+
+
+def _truth_of(value: f.ValueId, env: Env, depth: int) -> bool | None:
     row = env.entry.values[value]
-    if depth > _DEPTH:
-        return None
     match row:
         case f.Not():
             truth = _truth(row.value, env, depth + 1)

@@ -6,6 +6,7 @@
 //! run and mode.
 
 mod call;
+mod compact;
 mod document;
 mod expression;
 mod interp;
@@ -116,7 +117,8 @@ pub fn trace_package(files: &[(String, String)], entries: &[String]) -> TraceDoc
 }
 
 impl<'p> Interp<'p> {
-    fn finish(self) -> EntryTrace {
+    fn finish(mut self) -> EntryTrace {
+        compact::compact(&mut self.trace);
         self.trace
     }
 
@@ -295,6 +297,7 @@ impl<'p> Interp<'p> {
         self.dry = false;
         self.dry_writes.clear();
         self.reached = already;
+        self.once = true;
         let known = self.functions.len() as u32;
         let mut order: Vec<u32> = (0..known).collect();
         order.sort_by_key(|&f| {

@@ -238,6 +238,11 @@ impl<'p> Interp<'p> {
         if busy {
             return self.unknown(Reason::Recursion);
         }
+        // A first look does not count: what it evaluates is evaluated again.
+        let known = self.reached.contains(&(definition.module, definition.node));
+        if self.once && known && !self.activations.is_empty() {
+            return self.unknown(Reason::Argument);
+        }
         if self.activations.len() as u32 >= MAX_CALLS {
             self.emit(node, What::Cut("depth"));
             return self.unknown(Reason::Cut);
@@ -285,7 +290,9 @@ impl<'p> Interp<'p> {
                 place,
             });
         }
-        self.reached.insert((definition.module, definition.node));
+        if !self.dry {
+            self.reached.insert((definition.module, definition.node));
+        }
         let run = |this: &mut Self| {
             this.run_body(number, &mut |this| {
                 if definition.is_lambda {

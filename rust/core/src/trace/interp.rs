@@ -160,6 +160,8 @@ pub(super) struct Interp<'p> {
     pub module_numbers: FxHashMap<u32, u32>,
     pub definitions: FxHashMap<(u32, NodeId), Rc<Definition>>,
     pub reached: FxHashSet<(u32, NodeId)>,
+    /// No function is evaluated a second time.
+    pub once: bool,
     /// How many config-changing events have happened, as the number of events then.
     pub version: u32,
     objects: u32,
@@ -201,6 +203,7 @@ impl<'p> Interp<'p> {
             module_numbers: FxHashMap::default(),
             definitions: FxHashMap::default(),
             reached: FxHashSet::default(),
+            once: false,
             version: 0,
             objects: 0,
             unknowns: 0,

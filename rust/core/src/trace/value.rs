@@ -223,6 +223,11 @@ impl Values {
         id
     }
 
+    /// Adds a value that is not there yet.
+    pub(super) fn push(&mut self, value: Value) {
+        self.rows.push(value);
+    }
+
     /// The value of a number.
     pub fn get(&self, id: ValueId) -> &Value {
         &self.rows[id.0 as usize]
