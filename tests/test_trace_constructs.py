@@ -7,6 +7,7 @@ value.
 from __future__ import annotations
 
 import pytest
+
 from trace_helpers import execute, items, trace
 
 MAIN = """

@@ -11,6 +11,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from trace_helpers import execute, items, same, trace
 
 PATHS = ("flag", "off", "mode", "n", "zero", "none", "run.lr", "run.name", "run.deep.k",

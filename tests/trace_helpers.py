@@ -34,6 +34,10 @@ class TooLongError(Exception):
 class Node:
     """A config that writes down every access."""
 
+    _tree: dict[str, Any]
+    _path: tuple[str, ...]
+    _log: list[Any]
+
     def __init__(self, tree: dict[str, Any], path: tuple[str, ...], log: list[Any]) -> None:
         self.__dict__.update(_tree=tree, _path=path, _log=log)
 
@@ -94,7 +98,7 @@ def execute(program: str) -> tuple[list[Any], bool]:
 
     names = {"hydra": Hydra, "sink": Sink, "Stop": Stop, "__name__": "__main__"}
     try:
-        exec(compile(program, "program", "exec"), names)  # noqa: S102
+        exec(compile(program, "program", "exec"), names)
     except Stop:
         return log, True
     except Exception:  # noqa: BLE001 - whatever a random program runs into
@@ -110,7 +114,9 @@ def trace(program: str) -> f.EntryTrace:
     return entry
 
 
-def items(entry: f.EntryTrace, *, exceptions: bool | None = None) -> Iterator[tuple[bool | None, Any]]:
+def items(
+    entry: f.EntryTrace, *, exceptions: bool | None = None
+) -> Iterator[tuple[bool | None, Any]]:
     """The reads and logs of a trace as the execution writes them down; ``...`` for no value."""
     special = specialise(entry, CONFIG, exceptions=exceptions)
     env = special.env
@@ -135,6 +141,6 @@ def items(entry: f.EntryTrace, *, exceptions: bool | None = None) -> Iterator[tu
 def same(said: Any, real: Any) -> bool:  # noqa: ANN401
     if said[:2] != real[:2]:
         return False
-    return said[2] is ... or real[2] is ... or (
-        type(said[2]) is type(real[2]) and said[2] == real[2]
+    return (
+        said[2] is ... or real[2] is ... or (type(said[2]) is type(real[2]) and said[2] == real[2])
     )

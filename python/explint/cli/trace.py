@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from explint.trace.specialise import Tree
     from explint.trace.view import Line, View
 
+_USUAL = ("main", "train", "evaluate", "eval")
 STYLES = {"problem": "error", "call": "bold", "write": "warning", "library": "info"}
 
 
@@ -106,8 +107,7 @@ def _default_entries(package: Package, profile: Profile) -> list[str]:
     jobs = ("entry", "train", "evaluate")
     paths = [p for job in jobs for p, j in profile.files.jobs.items() if j == job]
     if not paths:
-        paths = [p for p in ("src/main.py", "src/train.py", "src/evaluate.py", "src/eval.py",
-                             "main.py", "train.py", "evaluate.py") if p in package.files]  # fmt: skip
+        paths = [f"{folder}{name}.py" for folder in ("src/", "") for name in _USUAL]
     known = [p for p in paths if p in package.files and package.files[p].data]
     if not known:
         raise Trouble("no module looks like an entry point.", "Name one with --entry MODULE.")
@@ -128,7 +128,8 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
 
     if run_id is None and mode is None:
         return Unknown("no run was chosen")
-    from explint.compose import Composed, compose_run
+    from explint.compose import compose_run
+    from explint.compose.static import Composed
 
     modes = {m.name: m for m in profile.trial.modes}
     if mode is not None and mode not in modes:
@@ -136,9 +137,13 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
 
         raise Trouble(f"the profile {profile.name} has no mode `{mode}`.",
                       did_you_mean(mode, list(modes)) or f"Modes: {', '.join(modes)}.")  # fmt: skip
-    composed = compose_run(package, profile, run_id, modes.get(mode or ""))
+    chosen = modes.get(mode or "")
+    command = profile.commands.train if chosen is None else profile.train_command(chosen)
+    composed = compose_run(package, command, run_id, quoted=True)
     if not isinstance(composed.result, Composed):
-        note(f"note: the config does not compose: {composed.result}")
+        result = composed.result
+        why = getattr(result, "message", None) or getattr(result, "reason", "")
+        note(f"note: there is no config to show values of: {why}")
         return Unknown("the config does not compose")
     opaque = {tuple(k.split(".")): Unknown(why) for k, why in composed.result.opaque.items()}
     return _with_unknowns(composed.result.value, (), opaque)

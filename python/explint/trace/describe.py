@@ -34,7 +34,7 @@ def _list(items: Sequence[f.ValueId], entry: f.EntryTrace, depth: int, *, more: 
     return ", ".join(texts)
 
 
-def _text(value: f.ValueId, entry: f.EntryTrace, depth: int) -> str:  # noqa: PLR0911, PLR0912
+def _text(value: f.ValueId, entry: f.EntryTrace, depth: int) -> str:
     if depth > _DEPTH:
         return "…"
 

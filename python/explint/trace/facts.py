@@ -31,7 +31,7 @@ class Value(msgspec.Struct, frozen=True, array_like=True):
 class Literal(Value, frozen=True, array_like=True, tag="literal"):
     """None, a bool, int, float or str."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 class Integer(Value, frozen=True, array_like=True, tag="integer"):
@@ -246,7 +246,7 @@ class All(Value, frozen=True, array_like=True, tag="all"):
 
 
 class Select(Value, frozen=True, array_like=True, tag="select"):
-    """``yes`` where the test is true, else ``no``: what two branches left, or ``and`` and ``or``."""
+    """``yes`` where the test is true, else ``no``: what two ways left, also of ``and``, ``or``."""
 
     test: ValueId
     yes: ValueId

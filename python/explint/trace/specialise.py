@@ -140,13 +140,7 @@ def _truth_of(value: f.ValueId, env: Env, depth: int) -> bool | None:
             return env.exceptions
         case f.Ran():
             return _ran(row.loop, env, depth)
-        case (
-            f.Function()
-            | f.Class()
-            | f.Module()
-            | f.Bound()
-            | f.EllipsisValue()
-        ):
+        case f.Function() | f.Class() | f.Module() | f.Bound() | f.EllipsisValue():
             return True
         case f.ListValue() | f.TupleValue() | f.SetValue():
             return _non_empty(row.items, row.open, env)
@@ -242,14 +236,12 @@ _TYPES: Final[Mapping[str, type]] = {
 def _evaluate(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
     if value in env._values:
         return env._values[value]
-    result = (
-        Unknown("it is nested too deep") if depth > _DEPTH else _compute(value, env, depth + 1)
-    )
+    result = Unknown("it is nested too deep") if depth > _DEPTH else _compute(value, env, depth + 1)
     env._values[value] = result
     return result
 
 
-def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401, PLR0911, PLR0912
+def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
     row = env.entry.values[value]
     match row:
         case f.Literal():
@@ -257,8 +249,7 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401, PL
         case f.Integer():
             return int(row.text) if len(row.text) < _ITEMS else Unknown("the number is too long")
         case f.Config():
-            found = lookup(row.root, row.path, row.version, env)
-            return found
+            return lookup(row.root, row.path, row.version, env)
         case f.Has():
             found = lookup(row.root, row.path, row.version, env)
             if found is ABSENT:
@@ -406,9 +397,7 @@ def _template(row: f.Template, env: Env, depth: int) -> str | Unknown:
     return "".join(texts)
 
 
-def _items(
-    items: Sequence[f.ValueId], open_: bool, env: Env, depth: int
-) -> list[Any] | Unknown:
+def _items(items: Sequence[f.ValueId], open_: bool, env: Env, depth: int) -> list[Any] | Unknown:
     if open_:
         return Unknown("it may hold more")
     found: list[Any] = []
@@ -554,7 +543,7 @@ def _made(root: f.Root, config: Tree, env: Env) -> Tree:
         return config
     sources = [_as_tree(s, env) for s in root.sources]
     match root.kind, sources:
-        case ("copy" | "container" | "create"), [one]:
+        case (("copy" | "container" | "create"), [one]):
             return Unknown("a config key is missing") if one is ABSENT else one
         case "merge", [first, *rest]:
             for other in rest:

@@ -280,8 +280,7 @@ class _Viewer:
             case f.LibraryCall() if is_telling(event.name):
                 given = [describe(a, entry) for a in event.args]
                 given += [
-                    f"{'**' if k == '**' else k + '='}{describe(v, entry)}"
-                    for k, v in event.kwargs
+                    f"{'**' if k == '**' else k + '='}{describe(v, entry)}" for k, v in event.kwargs
                 ]
                 self._add("library", f"{event.name}({', '.join(given)})", state, place)
             case f.Store():
@@ -341,9 +340,9 @@ class _Viewer:
             self._reads.add(key)
             self._add("read", text, state, event.place, value)
         if self.known and event.how not in _SAFE:
-            self._check(row, event, state, text)
+            self._check(row, event, state)
 
-    def _check(self, row: f.Config, event: f.Read, state: bool | None, text: str) -> None:
+    def _check(self, row: f.Config, event: f.Read, state: bool | None) -> None:
         keys = keys_of(row.path, self.env)
         if isinstance(keys, Unknown):
             return
