@@ -7,8 +7,10 @@ is concrete only when every part of it is.
 from __future__ import annotations
 
 import operator
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
 from explint.trace import facts as f
@@ -36,6 +38,9 @@ class Absent:
 ABSENT: Final = Absent()
 MAYBE: Final = Unknown("it may have been set, or not, before")
 """Stands in a config where a key may be absent; other unknowns are surely there."""
+
+PACKAGE: Final = "/package"
+"""The folder that the package stands in, as far as paths made from ``__file__`` are concerned."""
 
 _DEPTH = 200
 _ITEMS = 4096
@@ -225,6 +230,29 @@ _TEXT_METHODS: Final = frozenset(
     {"lower", "upper", "strip", "lstrip", "rstrip", "replace", "startswith", "endswith", "split",
      "title", "capitalize", "removeprefix", "removesuffix", "casefold", "join"}
 )  # fmt: skip
+_PATH_ATTRIBUTES: Final = frozenset({"name", "parent", "parents", "stem", "suffix"})
+_SAME_PATH: Final = frozenset({"resolve", "absolute", "expanduser", "as_posix"})
+"""Methods that give a path made from ``__file__`` back, as a path or as text."""
+
+_PATH_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "__file__": lambda path: f"{PACKAGE}/{path}",
+    "pathlib.Path": PurePosixPath,
+    "pathlib.PurePath": PurePosixPath,
+    "os.path.join": posixpath.join,
+    "os.path.dirname": posixpath.dirname,
+    "os.path.basename": posixpath.basename,
+    "os.path.abspath": lambda path: _absolute(str(path)),
+    "os.path.realpath": lambda path: _absolute(str(path)),
+    "os.path.normpath": posixpath.normpath,
+}
+
+
+def _absolute(path: str) -> str | Unknown:
+    if not path.startswith("/"):
+        return Unknown("it depends on the working directory")
+    return posixpath.normpath(path)
+
+
 _TYPES: Final[Mapping[str, type]] = {
     "str": str,
     "int": int,
@@ -317,7 +345,13 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             return slice(*parts)
         case f.UnknownValue():
             return Unknown(_REASONS.get(row.reason, row.reason))
-        case f.Library() | f.Attribute():
+        case f.Attribute():
+            of = _evaluate(row.of, env, depth)
+            if isinstance(of, PurePosixPath) and row.name in _PATH_ATTRIBUTES:
+                found = _guarded(getattr, of, row.name)
+                return list(found) if row.name == "parents" else found
+            return Unknown("it comes from a library")
+        case f.Library():
             return Unknown("it comes from a library")
         case f.Parameter():
             return Unknown("it is an argument from outside")
@@ -391,7 +425,7 @@ def _template(row: f.Template, env: Env, depth: int) -> str | Unknown:
         concrete = _evaluate(part, env, depth)
         if concrete is ABSENT or isinstance(concrete, Unknown):
             return _unknown(concrete)
-        if not isinstance(concrete, str | int | float | bool | None):
+        if not isinstance(concrete, str | int | float | bool | PurePosixPath | None):
             return Unknown("its text is not followed")
         texts.append(str(concrete))
     return "".join(texts)
@@ -413,9 +447,17 @@ def _items(items: Sequence[f.ValueId], open_: bool, env: Env, depth: int) -> lis
 
 
 def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
+    callee = env.entry.values[row.callee]
+    if isinstance(callee, f.Attribute) and callee.name in _SAME_PATH:
+        of = _evaluate(callee.of, env, depth)
+        if isinstance(of, PurePosixPath):
+            if callee.name == "as_posix":
+                return str(of)
+            if of.is_absolute():
+                return PurePosixPath(posixpath.normpath(of))
+            return Unknown("it depends on the working directory")
     if row.event is not None or row.kwargs:
         return Unknown("it is made at run time")
-    callee = env.entry.values[row.callee]
     if isinstance(callee, f.Library) and callee.name == "isinstance" and len(row.args) == 2:
         kind = env.entry.values[row.args[1]]
         of = _evaluate(row.args[0], env, depth)
@@ -432,7 +474,9 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
         if not isinstance(of, str):
             return Unknown("it is made at run time")
         return _guarded(getattr(of, callee.name), *args)
-    function = _BUILTINS.get(callee.name) if isinstance(callee, f.Library) else None
+    function = None
+    if isinstance(callee, f.Library):
+        function = _BUILTINS.get(callee.name) or _PATH_FUNCTIONS.get(callee.name)
     if function is None:
         return Unknown("it is made at run time")
     if function is not range and any(isinstance(a, range) and len(a) > _ITEMS for a in args):

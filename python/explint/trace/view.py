@@ -122,6 +122,7 @@ class _Viewer:
         self._written: set[tuple[int, int]] = set()
         self._missing: dict[str, MissingKey] = {}
         self._open: set[tuple[str, int, int]] = set()
+        self._taken: set[int] = set()
 
     def view(self) -> View:
         self._written = {
@@ -234,6 +235,11 @@ class _Viewer:
                 self._add("branch", f"when {describe(row.condition, self.entry)}", state, place)
                 return
         source = self._source(place) or describe(row.condition, self.entry)
+        if state is True:
+            # After a way out of the other branch the same condition goes on holding.
+            if guard in self._taken:
+                return
+            self._taken.add(guard)
         text = f"if {source}" if self._positive(row) else f"unless {source}"
         self._add("branch", text, state, place)
         if state is None:

@@ -844,7 +844,7 @@ impl<'p> Interp<'p> {
                 let apart =
                     matches!(x, Value::None) && object(y) || object(x) && matches!(y, Value::None);
                 same.or(apart.then_some(false))
-                    .map(|s| s == !op.contains(['n', '!']))
+                    .map(|s| s != op.contains(['n', '!']))
             }
             _ => None,
         };

@@ -21,7 +21,7 @@ pub(super) const MAX_CALLS: u32 = 24;
 /// Statements and expressions inside one another, over all calls.
 const MAX_NESTING: u32 = 500;
 /// Nodes evaluated for one entry.
-const MAX_STEPS: u32 = 400_000;
+const MAX_STEPS: u32 = 200_000;
 /// Events of one entry.
 const MAX_EVENTS: usize = 40_000;
 /// Alternatives of one value that are followed apart.

@@ -94,10 +94,8 @@ impl<'p> Interp<'p> {
                     self.leave(Out::Break);
                 }
             }
-            Kind::ContinueStatement => {
-                if !self.open_loops.is_empty() {
-                    self.leave(Out::Continue);
-                }
+            Kind::ContinueStatement if !self.open_loops.is_empty() => {
+                self.leave(Out::Continue);
             }
             Kind::AssertStatement => {
                 let Some(test) = tree.children(node).next() else {
