@@ -441,3 +441,25 @@ def test_a_misspelt_entry_is_told_with_the_nearest(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["trace", written(tmp_path), "--entry", "src.trian"])
     assert result.exit_code == 2
     assert "src.train" in result.output
+
+
+def test_the_command_composes_the_run_whose_values_it_shows(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    written(folder)
+    (folder / "config" / "run").mkdir(parents=True)
+    (folder / "config" / "config.yaml").write_text(
+        "defaults: [_self_, run: ???]\nmode: full\ntrial: false\nresults_dir: r\n"
+    )
+    (folder / "config" / "run" / "net-1.yaml").write_text("run_id: net-1\n")
+    words = ["trace", str(folder), "--entry", "src.main", "--profile", "full-trial"]
+    result = CliRunner().invoke(cli, [*words, "--run", "net-1", "--mode", "trial"])
+    assert result.exit_code == 0
+    assert "read run.run_id = 'net-1'" in result.output
+    assert "read trial = False" in result.output
+
+
+def test_a_mode_that_the_profile_does_not_have_is_told(tmp_path: Path) -> None:
+    words = ["trace", written(tmp_path), "--profile", "full-trial", "--mode", "trail"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert "trial" in result.output

@@ -41,6 +41,7 @@ def cli() -> None:
     explint check .                        judge the package in this folder
     explint check runs.jsonl -o concise    judge every package of a file
     explint compose . --run ID             show the config a run gets
+    explint trace . --run ID               show what the code does in a run
     explint rule complete/todo-marker      explain a rule
     """
 

@@ -128,8 +128,11 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
 
     if run_id is None and mode is None:
         return Unknown("no run was chosen")
-    from explint.compose import compose_run
+    from explint import core
+    from explint.compose import compose_run, entry_of
+    from explint.compose.entry import EntryPoint
     from explint.compose.static import Composed
+    from explint.trace.hydra import hydra_main, settled
 
     modes = {m.name: m for m in profile.trial.modes}
     if mode is not None and mode not in modes:
@@ -139,7 +142,15 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
                       did_you_mean(mode, list(modes)) or f"Modes: {', '.join(modes)}.")  # fmt: skip
     chosen = modes.get(mode or "")
     command = profile.commands.train if chosen is None else profile.train_command(chosen)
-    composed = compose_run(package, command, run_id, quoted=True)
+    point = entry_of(package, command)
+    if isinstance(point, EntryPoint) and point.unknown is not None:
+        module = point.path.removesuffix(".py").replace("/", ".")
+        document = core.Scanner(1).trace(package, [module])
+        entry = document.entry(module)
+        if entry is not None:
+            point = settled(point, hydra_main(document, entry))
+    given = point if isinstance(point, EntryPoint) else None
+    composed = compose_run(package, command, run_id, entry=given, quoted=True)
     if not isinstance(composed.result, Composed):
         result = composed.result
         why = getattr(result, "message", None) or getattr(result, "reason", "")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from explint.compose.entry import EntryPoint
 from explint.trace import facts as f
 from explint.trace.specialise import PACKAGE, Env, Unknown, evaluate
 
@@ -53,6 +54,29 @@ def hydra_main(document: f.TraceDocument, entry: f.EntryTrace) -> HydraMain | No
         path=path,
         line=place.line,
         column=place.column,
+    )
+
+
+def settled(point: EntryPoint, main: HydraMain | None) -> EntryPoint:
+    """An entry point whose arguments the text alone did not give, completed from the trace.
+
+    It stays as it is where it needs nothing, or the trace does not know either.
+    """
+    if point.unknown is None or point.way != "main" or main is None or main.path != point.path:
+        return point
+    folder, name, base = main.config_dir, main.config_name, main.version_base
+    if isinstance(folder, Unknown) or isinstance(name, Unknown) or isinstance(base, Unknown):
+        return point
+    if "version_base" not in main.given:
+        base = "1.1"
+    if "config_path" not in main.given:
+        return point
+    return replace(
+        point,
+        config_dir="" if folder == "." else folder,
+        config_name=name,
+        version_base=base,
+        unknown=None,
     )
 
 

@@ -471,6 +471,8 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
             return _unknown(argument)
     if isinstance(callee, f.Attribute) and callee.name in _TEXT_METHODS:
         of = _evaluate(callee.of, env, depth)
+        if of is ABSENT or isinstance(of, Unknown):
+            return _unknown(of)
         if not isinstance(of, str):
             return Unknown("it is made at run time")
         return _guarded(getattr(of, callee.name), *args)

@@ -225,11 +225,7 @@ class _Viewer:
                     self._add("branch", "after an exception", state, place)
                 return
             case f.All():
-                text = describe(row.condition, self.entry)
-                text = f"unless {text}" if not row.expected else text
-                reason = "it left earlier" if not row.expected else ""
-                if state is None:
-                    self._note_open(text, reason or self._why(row.condition), place)
+                # What an earlier way out left over: the way out itself was shown.
                 return
             case f.Called(loop=loop):
                 self._add("branch", f"when {describe(row.condition, self.entry)}", state, place)
@@ -363,19 +359,22 @@ class _Viewer:
                         self._path(event.place),
                         event.place.line,
                         state is True,
-                        tuple(sorted(_places(tree, str(keys[end - 1]), end == 1))),
+                        _elsewhere(tree, keys[:end]),
                     )
                 return
 
 
-def _places(tree: Tree, key: str, wanted: bool) -> set[str]:
-    """Where in a config a key stands: one or two levels down."""
-    found: set[str] = set()
-    if wanted and isinstance(tree, Mapping):
-        for name, inner in tree.items():
-            if isinstance(inner, Mapping) and key in inner:
-                found.add(f"{name}.{key}")
-    return found
+def _elsewhere(tree: Tree, keys: Sequence[str | int]) -> tuple[str, ...]:
+    """The sections of a config that do hold the keys."""
+    if not isinstance(tree, Mapping):
+        return ()
+    name = ".".join(map(str, keys))
+    found = [
+        f"{section}.{name}"
+        for section, inner in tree.items()
+        if isinstance(inner, Mapping) and at_keys(inner, keys) is not ABSENT
+    ]
+    return tuple(sorted(found))
 
 
 def _short(value: Any) -> str:  # noqa: ANN401
