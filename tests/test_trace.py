@@ -448,7 +448,7 @@ def test_the_command_composes_the_run_whose_values_it_shows(tmp_path: Path) -> N
     written(folder)
     (folder / "config" / "run").mkdir(parents=True)
     (folder / "config" / "config.yaml").write_text(
-        "defaults: [_self_, run: ???]\nmode: full\ntrial: false\nresults_dir: r\n"
+        "defaults:\n  - _self_\n  - run: ???\nmode: full\ntrial: false\nresults_dir: r\n"
     )
     (folder / "config" / "run" / "net-1.yaml").write_text("run_id: net-1\n")
     words = ["trace", str(folder), "--entry", "src.main", "--profile", "full-trial"]
