@@ -113,6 +113,7 @@ CASES = {
     "Python without a comma": project(requires_python='">=3.8 <4"'),
     "no Python at all": project(requires_python='">=3.11,<3.10"'),
     "empty Python": project(requires_python='""'),
+    "a blank for Python": project(requires_python='" "'),
     "any Python": project(requires_python='"*"'),
     "extras as a list": PROJECT + 'optional-dependencies = ["pytest"]\n',
     "an extra as a string": PROJECT + '[project.optional-dependencies]\ndev = "pytest"\n',

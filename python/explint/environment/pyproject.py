@@ -342,7 +342,8 @@ def _requires_python(file: Pyproject, project: dict[str, Any]) -> Iterator[Probl
             fixed = 'Write `requires-python = ">=3.11"`.'
         yield _wrong(file, path, wanted, "a string", fixed)
         return
-    parts = wanted.split(",") if wanted.strip() else []
+    # uv takes the empty text, but no empty part and no blank alone.
+    parts = wanted.split(",") if wanted else []
     try:
         specifiers = SpecifierSet(wanted)
     except InvalidSpecifier:
