@@ -230,6 +230,19 @@ def test_code_that_nothing_starts_needs_nothing() -> None:
     assert missing(files) == ["`pandas`"]
 
 
+def test_poetry_counts_where_no_protocol_demands_uv_run() -> None:
+    more = '[tool.poetry.dependencies]\npandas = "^2"\n[tool.poetry.group.plots.dependencies]\n'
+    more += 'seaborn = { version = "^0.13", optional = true }\nsklearn = "*"\n'
+    files = {
+        "pyproject.toml": declared("torch", more=more),
+        "src/main.py": "import pandas\nimport seaborn\n",
+    }
+    assert missing(files, profile="hydra-wandb") == []
+    assert missing(files) == ["`pandas`", "`seaborn`"]
+    (hit,) = hits(unknown_distribution, experiment(files, profile="hydra-wandb"))
+    assert (hit.line, hit.column) == (10, 11)
+
+
 def test_a_human_repository_may_declare_anywhere() -> None:
     files = {
         "pyproject.toml": declared("torch"),

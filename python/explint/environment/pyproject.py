@@ -200,8 +200,24 @@ class Pyproject:
         )
 
     def everything(self) -> list[Declared]:
-        """Every requirement of the file that is for running the project."""
-        return self.installed() + self.optional()
+        """Every requirement of the file, whichever tool reads it; Poetry's by name only."""
+        return self.installed() + self.optional() + self._poetry()
+
+    def _poetry(self) -> list[Declared]:
+        tables: list[tuple[str, ...]] = [("dependencies",), ("dev-dependencies",)]
+        groups = _table(self.poetry.get("group"))
+        tables += [("group", str(group), "dependencies") for group in groups]
+        found = []
+        for path in tables:
+            value: Any = self.poetry
+            for part in path:
+                value = _table(_table(value).get(part))
+            for name in value:
+                requirement = parse_requirement(name)
+                if requirement is not None and name != "python":
+                    where = ("tool", "poetry", *path, name)
+                    found.append(Declared(canonicalize_name(name), requirement, where))
+        return found
 
     def _group(self, name: str, seen: set[str]) -> list[Declared]:
         groups = _table(self.doc.value.get("dependency-groups"))

@@ -223,8 +223,8 @@ def undeclared_dependency(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Imports that may be skipped are let pass: those in a `try` that takes the ImportError, below
     `if` or `TYPE_CHECKING`. `[project.optional-dependencies]` are not installed by `uv run`.
     Modules that explint does not know, and modules that an unknown distribution may bring, are
-    left undecided; so is everything while `dependencies` is dynamic. The newest releases are judged,
-    or what any release brought where a requirement excludes the newest.
+    left undecided; so is everything while `dependencies` is dynamic. The newest releases are
+    judged, or what any release brought where a requirement excludes the newest.
 
     Where no protocol demands `uv run`, extras, all groups and `[tool.poetry]` count as installed,
     and a repository that declares packages elsewhere too (requirements.txt, environment.yaml,
