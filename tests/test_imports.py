@@ -30,15 +30,17 @@ ROOMS: dict[str, frozenset[str]] = {
     "package": BASE,
     "grammar": DATA,
     "source": DATA,
-    "core": DATA | {"_core"},
+    # The core's documents are decoded into the structs that mirror them.
+    "core": DATA | {"_core", "trace"},
     "compose": DATA,
+    "trace": DATA | {"compose"},
     "protocol": DATA | {"compose"},
     "select": BASE,
     "config": DATA | {"select"},
     "suppress": DATA | {"core", "rules"},
-    "experiment": DATA | {"core", "protocol", "compose", "source"},
+    "experiment": DATA | {"core", "protocol", "compose", "source", "trace"},
     "environment": DATA | {"compose", "experiment"},
-    "rules": DATA | {"core", "protocol", "compose", "environment", "experiment"},
+    "rules": DATA | {"core", "protocol", "compose", "environment", "experiment", "trace"},
     "pipeline": DATA
     | {
         "compose",
@@ -59,7 +61,7 @@ ROOMS: dict[str, frozenset[str]] = {
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE
 ROOMS["__main__"] = frozenset({"cli"})
 
-RUST_ROOMS = ("source", "syntax", "analysis", "rules", "scan")
+RUST_ROOMS = ("source", "syntax", "trace", "analysis", "rules", "scan")
 
 
 def room_of(path: Path) -> str:

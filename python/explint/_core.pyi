@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Final, final
 
-__all__ = ["FACTS_VERSION", "Scanner", "rules", "syntax_verdict"]
+__all__ = ["FACTS_VERSION", "TRACE_VERSION", "Scanner", "rules", "syntax_verdict"]
 
 FACTS_VERSION: Final[int]
 TRACE_VERSION: Final[int]
