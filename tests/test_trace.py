@@ -331,6 +331,27 @@ def test_what_a_withheld_module_gives_is_unknown() -> None:
     assert describe(call.callee, entry) == "? (module)"
 
 
+def test_an_optional_import_is_taken_to_succeed() -> None:
+    text = """
+try:
+    import wandb
+except ImportError:
+    wandb = None
+if wandb is not None:
+    wandb.log({})
+else:
+    print("no wandb")
+"""
+    entry = traced(text)
+    special = specialise(entry, {})
+    happening = [e.name for _, e in special.happening() if isinstance(e, f.LibraryCall)]
+    assert happening == ["wandb.log"]
+    strict = specialise(entry, {}, exceptions=None)
+    assert {"wandb.log", "print"} <= {
+        e.name for _, e in strict.happening() if isinstance(e, f.LibraryCall)
+    }
+
+
 def test_recursion_is_unknown_and_ends() -> None:
     entry = traced("def f(n):\n    return f(n - 1) + 1\nprint(f(3))\n")
     call = next(e for e in entry.events if isinstance(e, f.LibraryCall))

@@ -303,6 +303,10 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
         case f.Binary() | f.Compare():
             left = _evaluate(row.left, env, depth)
             right = _evaluate(row.right, env, depth)
+            if isinstance(row, f.Compare) and row.op in ("is", "=="):
+                for operand, other in ((left, row.right), (right, row.left)):
+                    if operand is None and _never_none(other, env, depth):
+                        return False
             for operand in (left, right):
                 if operand is ABSENT or isinstance(operand, Unknown):
                     return _unknown(operand)
@@ -358,6 +362,34 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
         case f.Element() | f.Index() | f.Key():
             return Unknown("it differs from one iteration to the next")
     return Unknown("it is made at run time")
+
+
+def _never_none(value: f.ValueId, env: Env, depth: int) -> bool:
+    """Whether a value is an object that the package or an import made: ``wandb is not None``."""
+    row = env.entry.values[value]
+    if depth > _DEPTH:
+        return False
+    match row:
+        case f.Select():
+            test = _truth(row.test, env, depth)
+            ways = [row.yes, row.no] if test is None else [row.yes if test else row.no]
+            return all(_never_none(way, env, depth + 1) for way in ways)
+        case f.Library():
+            # An attribute of a module may be None (`wandb.run`), the module itself may not.
+            return "." not in row.name
+    return isinstance(
+        row,
+        f.Module
+        | f.Function
+        | f.Class
+        | f.Instance
+        | f.Bound
+        | f.ListValue
+        | f.TupleValue
+        | f.SetValue
+        | f.DictValue
+        | f.Template,
+    )
 
 
 _REASONS: Final[Mapping[str, str]] = {
