@@ -103,8 +103,8 @@ def describe_run(result: dict[str, Any], folder: Path) -> None:
     plt.close(figure)
 
 
-def mcnemar(proposed: list[int], baseline: list[int]) -> dict[str, float | int]:
-    """Exact McNemar test on the test images that only one of the two models recognised."""
+def compute_significance(proposed: list[int], baseline: list[int]) -> dict[str, float | int]:
+    """Exact McNemar test on the test images on which the two models disagree."""
     if len(proposed) != len(baseline):
         raise ValueError("the two runs were not tested on the same images")
     only_proposed = sum(p > b for p, b in zip(proposed, baseline, strict=True))
@@ -135,7 +135,7 @@ def compare(results: list[dict[str, Any]], folder: Path) -> None:
         "improvement_rate": (
             gain / baseline["test_accuracy"] if baseline["test_accuracy"] > 0 else None
         ),
-        "significance": mcnemar(proposed["test_correct"], baseline["test_correct"]),
+        "significance": compute_significance(proposed["test_correct"], baseline["test_correct"]),
     }
     with (folder / "aggregated_metrics.json").open("w", encoding="utf-8") as file:
         json.dump(aggregated, file, indent=2, allow_nan=False)
