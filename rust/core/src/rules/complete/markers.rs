@@ -397,6 +397,10 @@ static OMISSION: LazyLock<Search> = LazyLock::new(|| {
                     r"))\b"
                 ),
             ),
+            (
+                Comment,
+                r"(?i)\b(?P<m>(?:omitted|left\s+out|elided)\s+(?:here\s+)?for\s+(?:the\s+sake\s+of\s+)?(?:brevity|conciseness))\b",
+            ),
             (Comment, r"(?:\.\.\.|…)[^.\n]{0,30}?(?P<m>(?i:omitted))\b"),
             (
                 Comment,
