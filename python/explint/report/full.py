@@ -34,6 +34,9 @@ WIDEST_PROSE = 100
 SHOWN_FILES = 5
 """Skipped and failed files named in a summary; the rest is counted."""
 
+SHOWN_POINTS = 3
+"""Points of a verdict shown in a summary; the verdict format has them all."""
+
 NARROWEST_MESSAGE = 24
 """Cells a message needs beside its rule; with fewer it begins below."""
 
@@ -278,8 +281,12 @@ class FullReporter(OneOrMany):
             self._row("verdict", told, f"{glyphs.met} ", "good")
         else:
             self._row("verdict", "not ready", f"{glyphs.violated} ", "error")
-        if verdict.code_issue:
-            self._row("", self._say(verdict.code_issue), limit=4)
+        points = verdict.code_issue.splitlines()
+        for point in points[:SHOWN_POINTS]:
+            self._row("", self._say(point), limit=4 if len(points) == 1 else 2)
+        if len(points) > SHOWN_POINTS:
+            more = f"and {len(points) - SHOWN_POINTS:,} more"
+            self._row("", f"{self._glyphs.ellipsis} {more}")
         label = "criteria"
         for state, style in _MARKS.items():
             numbers = [n for n in sorted(verdict.criteria) if verdict.criteria[n] is state]
