@@ -5,6 +5,7 @@ A case file is named after its rule and titled with the rule's name. Each sectio
     ## Fires: title                     or    ## Silent: why nothing may be found
     <!-- profile: NAME -->              full-trial when left out
     <!-- record -->                     a part of a package: an empty file is a withheld one
+    <!-- run: ID -->                    a run that the experiment names, beside its files
     <!-- encoding: NAME -->             how the section's files are encoded, UTF-8 when left out
     `path/to/file`:                     followed by a code block: laid over the base package
     `path/to/file`: deleted             taken out of the base package
@@ -28,6 +29,7 @@ _FILE = re.compile(r"`([^`]+)`:\s*(deleted)?\s*")
 _EXPECT_PATH = re.compile(r"<!--\s*expect:\s*([\w/-]+)\s+([^\s:]+)(?::(\d+))?\s*-->")
 _PROFILE = re.compile(r"<!--\s*profile:\s*(\S+)\s*-->")
 _ENCODING = re.compile(r"<!--\s*encoding:\s*(\S+)\s*-->")
+_RUN = re.compile(r"<!--\s*run:\s*(.+?)\s*-->")
 _RECORD = re.compile(r"<!--\s*record\s*-->")
 _EXPECT = re.compile(r"\s*(?:#|<!--)\s*expect(-above)?:\s*([\w/-]+)\s*(?:-->)?\s*$")
 
@@ -48,6 +50,7 @@ class Case:
     record: bool = False
     profile: str = "full-trial"
     encoding: str = "utf-8"
+    runs: list[str] = field(default_factory=list)
     files: dict[str, str | None] = field(default_factory=dict)
     expected: set[tuple[str, str, int]] = field(default_factory=set)
 
@@ -109,6 +112,8 @@ def read_cases(path: Path) -> list[Case]:
             cases[-1].record = True
         elif profile := _PROFILE.fullmatch(line):
             cases[-1].profile = profile[1]
+        elif run := _RUN.fullmatch(line):
+            cases[-1].runs.append(run[1])
         elif encoding := _ENCODING.fullmatch(line):
             cases[-1].encoding = encoding[1]
         elif expected := _EXPECT_PATH.fullmatch(line):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -14,15 +14,17 @@ from explint.rules.table import rule_table
 CASES = load_cases()
 
 
-def check(files: Mapping[str, str | bytes], profile: str, partial: bool = False) -> PackageReport:
-    report = explint.check(files, profile=profile, partial=partial)
+def check(
+    files: Mapping[str, str | bytes], profile: str, partial: bool = False, runs: Sequence[str] = ()
+) -> PackageReport:
+    report = explint.check(files, profile=profile, partial=partial, runs=runs)
     (package,) = report.packages
     return package
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_case(case: Case) -> None:
-    package = check(case.package(), case.profile, case.record)
+    package = check(case.package(), case.profile, case.record, case.runs)
     found = {(f.rule, f.path, f.line) for f in package.findings if f.rule == case.rule}
     assert found == case.expected, case.source
     if not case.fires:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +13,16 @@ from explint.package import FileState, Package
 from explint.protocol.profile import Profile
 
 if TYPE_CHECKING:
+    from explint.compose import RunComposition
+    from explint.compose.carry import Refusal
+    from explint.compose.entry import EntryPoint
+    from explint.compose.tree import ConfigTree
     from explint.core import PackageFacts
+    from explint.protocol.profile import Mode
+
+
+# Patterns for file names reach Hydra as they are, unless a file matches.
+_IS_PLAIN = re.compile(r"[^*?\[]*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Experiment:
         self.facts = facts
         self._texts: dict[str, str | None] = {}
         self._yaml: dict[str, YamlDocument | YamlProblem | None] = {}
+        self._composed: dict[tuple[str | None, str | None], RunComposition] = {}
+        self._ask_hydra = True
 
     def state(self, path: str) -> FileState:
         """Whether the package holds the file: present, empty, absent or withheld."""
@@ -100,6 +112,72 @@ class Experiment:
             )
             for path, run_id in ids.items()
         )
+
+    def run_ids(self) -> tuple[str, ...]:
+        """The runs that a record names, else those that have a run config, in order."""
+        named = tuple(dict.fromkeys(run.run_id for run in self.package.runs))
+        return named or tuple(run.run_id for run in self.run_configs() if run.is_run)
+
+    @cached_property
+    def entry(self) -> EntryPoint | str:
+        """How the module of the training command starts Hydra, or why that cannot be told."""
+        from explint.compose import entry_of
+
+        return entry_of(self.package, self.profile.commands.train)
+
+    @cached_property
+    def config_tree(self) -> ConfigTree:
+        """The package's config files as Hydra sees them."""
+        from explint.compose.tree import ConfigTree
+
+        tree = ConfigTree.of(self.package)
+        for path in self.yaml_files():
+            data = tree.files.get(path)
+            document = self.yaml(path)
+            # With a byte order mark the places in the text would differ.
+            if document is not None and data is not None and not data.startswith(b"\xef\xbb\xbf"):
+                tree.adopt(path, document)
+        return tree
+
+    def composed(self, run_id: str | None, mode: Mode | None) -> RunComposition:
+        """A run's config under a mode, as the training command composes it.
+
+        An id that the command line does not carry (see ``refused``) is quoted, so that the config
+        behind it can be judged. Without a run the word that names it is left out.
+        """
+        from explint.compose import compose_run
+        from explint.compose.static import Unknown
+
+        key = (run_id, None if mode is None else mode.name)
+        found = self._composed.get(key)
+        if found is None:
+            command = self.profile.commands.train
+            if mode is not None:
+                command = self.profile.train_command(mode)
+            found = self._composed[key] = compose_run(
+                self.package,
+                command,
+                run_id,
+                tree=self.config_tree,
+                entry=None if isinstance(self.entry, str) else self.entry,
+                quoted=run_id is not None
+                and (self.refused(run_id) is not None or not _IS_PLAIN.fullmatch(run_id)),
+                reference=self._ask_hydra,
+            )
+            if isinstance(found.result, Unknown):
+                # A worker that gives no answer for one run gives none for the others, and each
+                # question may take its whole time limit.
+                self._ask_hydra = False
+        return found
+
+    def refused(self, run_id: str) -> Refusal | None:
+        """Why the training command does not carry a run id; None when it does."""
+        from explint.compose.carry import refusal
+
+        command = self.profile.commands.train
+        if command is None:
+            return None
+        return refusal(command, run_id, group=self.profile.config.run == "group")
 
     def _bases(self, path: str) -> list[str]:
         """The options of its own group that a run config's defaults list names."""

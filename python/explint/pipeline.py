@@ -31,7 +31,7 @@ from explint.model import (
     Summary,
     ToolInfo,
 )
-from explint.package import FileState, Package
+from explint.package import FileState, Package, Run
 from explint.protocol import Profile, ProfileError, choose_profile
 from explint.rules import python_rules
 from explint.rules.registry import Hit, PythonRule, Unknown
@@ -108,6 +108,7 @@ def check(
     *,
     profile: str | None = None,
     partial: bool = False,
+    runs: Sequence[str] = (),
     rev: str | None = None,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
@@ -122,6 +123,7 @@ def check(
         profile: Name or file of a protocol profile; found out when None.
         partial: The mapping is a part of a package: an empty text means that the file was
             withheld, and absent files may exist elsewhere.
+        runs: The ids of the runs that the experiment names, for a mapping; found out when empty.
         rev: A git revision to check instead of the working tree.
         select: Rules to report, by name, code, family or ``criterion:N``; empty for all.
         ignore: Rules not to report.
@@ -137,7 +139,7 @@ def check(
     started = time.perf_counter()
     results: Iterable[tuple[PackageReport, PackageText] | InputError]
     if isinstance(source, Mapping):
-        package = package_of_files(source)
+        package = replace(package_of_files(source), runs=tuple(Run(run_id) for run_id in runs))
         results = _check_packages([_as_part(package) if partial else package], options)
     else:
         results = check_stream([str(source)], options)

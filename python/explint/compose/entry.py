@@ -10,6 +10,7 @@ import ast
 import posixpath
 import re
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -137,9 +138,20 @@ def _find(module: ast.Module) -> tuple[ast.Call | None, ast.expr, str] | None:
 
 
 def _functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
-    for node in ast.walk(module):
+    for node in _statements(module):
         if isinstance(node, ast.FunctionDef):
             yield node
+
+
+def _statements(module: ast.Module) -> Iterator[ast.AST]:
+    """Every statement, outer ones first. Expressions are most of a tree and are left out."""
+    waiting: deque[ast.AST] = deque([module])
+    while waiting:
+        node = waiting.popleft()
+        for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+            inner: list[ast.AST] = getattr(node, name, [])
+            waiting.extend(inner)
+            yield from inner
 
 
 def _composed_name(module: ast.Module, constants: dict[str, object]) -> tuple[object, str | None]:
@@ -158,7 +170,7 @@ def _composed_name(module: ast.Module, constants: dict[str, object]) -> tuple[ob
 
 def _aliases(module: ast.Module) -> dict[str, str]:
     found = {"hydra": "hydra"}
-    for node in ast.walk(module):
+    for node in _statements(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.asname and alias.name.split(".")[0] == "hydra":
@@ -225,7 +237,7 @@ def _registers_configs(package: Package, path: str) -> bool:
 
 def _imported(module: ast.Module, path: str) -> Iterator[str]:
     """The files of the package that a module's imports may mean."""
-    for node in ast.walk(module):
+    for node in _statements(module):
         names: list[str] = []
         folder = ""
         if isinstance(node, ast.Import):

@@ -15,13 +15,15 @@ class ShellProblem:
 
     ``message`` says it in the shell's words where it stops, in ours where it runs something else.
     ``offset`` is the character (from 0) of the command. ``fatal`` is false when the shell runs a
-    command all the same, with other words than were meant.
+    command all the same, with other words than were meant. ``is_pattern`` says that the word is a
+    pattern for file names, which the shell leaves alone when no file matches.
     """
 
     message: str
     offset: int
     character: str
     fatal: bool = True
+    is_pattern: bool = False
 
 
 _BLANK = " \t"
@@ -97,7 +99,11 @@ def _problem(command: str, at: int, *, starts_word: bool, words: list[str]) -> S
         return ShellProblem("the shell expands `~` to a home folder", at, char, fatal=False)
     if char in _GLOB and not (char == "[" and "]" not in command[at:]):
         return ShellProblem(
-            f"`{char}` makes the word a pattern for file names", at, char, fatal=False
+            f"`{char}` makes the word a pattern for file names",
+            at,
+            char,
+            fatal=False,
+            is_pattern=True,
         )
     return None
 

@@ -272,8 +272,9 @@ def _check_primary(
             column=1,
         )
     hydra = None if loaded is None else loaded.root.child("hydra")
-    given = hydra is not None and hydra.child("searchpath") is not None
-    if given or any(override.key == "hydra.searchpath" for override in overrides):
+    if (hydra is not None and _searches(hydra)) or any(
+        override.key == "hydra.searchpath" for override in overrides
+    ):
         raise NotKnown("hydra.searchpath names folders outside the config folder")
 
 
@@ -382,9 +383,14 @@ _SKELETON = _skeleton(_SCHEMA)
 def _check_hydra(tree: ConfigTree, given: Node, config: str) -> None:
     if not given.is_section:
         raise NotCovered("a hydra section that is no mapping")
-    if given.child("searchpath") is not None:
+    if _searches(given):
         raise NotKnown("hydra.searchpath names folders outside the config folder")
     _check_section(tree, given, _SCHEMA, "", config)
+
+
+def _searches(hydra: Node) -> bool:
+    searchpath = hydra.child("searchpath")
+    return searchpath is not None and searchpath.value not in ([], None)
 
 
 def _check_section(

@@ -94,6 +94,10 @@ class ConfigTree:
                 return None
         return self._documents[path]
 
+    def adopt(self, path: str, document: YamlDocument | YamlProblem) -> None:
+        """Takes over what a file's text was parsed to, so that it is not parsed again."""
+        self._documents[normal(path)] = document
+
     def mark(self, path: str, keys: tuple[object, ...]) -> Mark | None:
         """The place of a key's name, or of a list item."""
         document = self.document(path)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from explint.rules.composition import (
+    bad_override,
+    composition_error,
+    no_config_name,
+    run_config_missing,
+    unsafe_run_id,
+)
 from explint.rules.env import (
     build_fails,
     invalid_pyproject,
@@ -24,7 +31,12 @@ def python_rules() -> tuple[PythonRule, ...]:
         undeclared_dependency,
         unknown_distribution,
         python_version,
+        no_config_name,
+        composition_error,
+        bad_override,
+        unsafe_run_id,
         missing_section,
         invalid_run_config,
+        run_config_missing,
         no_project,
     )
