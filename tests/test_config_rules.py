@@ -27,6 +27,16 @@ mode: full
 wandb:
   entity: reading-group
   project: tiny-study
+results_dir: ???
+trial_mode: false
+"""
+MAIN = """\
+import hydra
+
+
+@hydra.main(version_base=None, config_path="../config", config_name="config")
+def main(cfg):
+    print(cfg)
 """
 RUN = """\
 run_id: one
@@ -50,7 +60,11 @@ def experiment(
     runs: tuple[Run, ...] = (),
 ) -> Experiment:
     """A sound package with these files put over it; None takes a file away."""
-    base: dict[str, str | None] = {CONFIG: PRIMARY, "config/run/one.yaml": RUN}
+    base: dict[str, str | None] = {
+        CONFIG: PRIMARY,
+        "config/run/one.yaml": RUN,
+        "src/main.py": MAIN,
+    }
     texts = {path: text for path, text in (base | files).items() if text is not None}
     return Experiment(
         Package(

@@ -186,7 +186,11 @@ def _check_packages(
     # The first batches are small, so that the first results are there at once.
     room = 1
     for package in packages:
-        job = package if isinstance(package, InputError) else _prepare(package, options, protocols)
+        job = (
+            package
+            if isinstance(package, InputError)
+            else _prepare(package, options, protocols)
+        )
         if isinstance(job, InputError):
             yield from _flush(scanner, batch)
             batch, size = [], 0
@@ -223,7 +227,9 @@ class _Protocols:
         return made[1]
 
 
-def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> _Job | InputError:
+def _prepare(
+    package: Package, options: CheckOptions, protocols: _Protocols
+) -> _Job | InputError:
     """Decides what a package is judged by. A configuration of its own that cannot be used costs
     this package only; one that the caller named ends the run."""
     source = package.source

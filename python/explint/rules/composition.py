@@ -411,9 +411,13 @@ def _cause(
     error: CompositionError, answer: RunComposition, run_id: str | None
 ) -> tuple[object, ...]:
     """What is the same of an error in two runs when they have one cause."""
-    message = error.message if run_id is None else error.message.replace(run_id, "{run_id}")
+    if error.path is not None:
+        return error.kind, error.path, error.line, error.column
+    message = error.message
+    if run_id is not None:
+        message = re.sub(rf"(?<![\w-]){re.escape(run_id)}(?![\w-])", "{run_id}", message)
     word = "" if error.override is None else answer.words[error.override].partition("=")[0]
-    return error.kind, message, error.path, error.line, word
+    return error.kind, message, word
 
 
 def _absent_keys(
