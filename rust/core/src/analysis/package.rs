@@ -1,6 +1,6 @@
 //! A package as rules across files see it: its files' states, the protocol's list, every module.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -110,7 +110,7 @@ pub struct PackageContext<'a> {
     pub(crate) states: HashMap<&'a str, FileState>,
     pub(crate) analyses: HashMap<&'a str, Arc<ModuleAnalysis>>,
     pub(crate) failures: Vec<(&'a str, String)>,
-    pub(crate) skipped: HashSet<&'a str>,
+    pub(crate) skipped: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> PackageContext<'a> {
@@ -127,7 +127,7 @@ impl<'a> PackageContext<'a> {
     /// Whether the package really holds a file, and it was not left out on purpose.
     pub fn is_there(&self, path: &str) -> bool {
         matches!(self.state(path), FileState::Present | FileState::Empty)
-            && !self.skipped.contains(path)
+            && !self.skipped.contains_key(path)
     }
 
     /// Whether a module of the package imports the module at `path`, or names it otherwise.
@@ -148,6 +148,15 @@ impl<'a> PackageContext<'a> {
                         .iter()
                         .any(|i| i.level == 1 && *i.module == *module)
             })
+    }
+
+    /// Why a source file was left out although it is there (a named pipe, a link out of the package).
+    pub fn left_out(&self, path: &str) -> Option<&str> {
+        let source = [".py", ".yaml", ".yml", ".toml"];
+        self.skipped
+            .get(path)
+            .copied()
+            .filter(|_| source.iter().any(|suffix| path.ends_with(suffix)))
     }
 
     /// Files that could not be read or judged, with the reason.

@@ -90,7 +90,8 @@ declare_rule! {
     ///
     /// ## What it does
     /// Names every file that is not UTF-8, holds NUL bytes, is over the size limit, may not be opened,
-    /// or is nested too deeply to be parsed, with the reason.
+    /// or is nested too deeply to be parsed, with the reason. A required file that is a named pipe, a
+    /// device, a link out of the package or a Git LFS pointer is named too.
     ///
     /// ## Why is this bad
     /// Python cannot read it either, or what it holds is no source code; and nothing else can be said
@@ -188,7 +189,16 @@ pub(crate) fn required_files(
                 format!("`{path}` is required by the protocol and is empty"),
                 format!("Write the complete contents of `{path}`"),
             )),
-            FileState::Present => {}
+            FileState::Present => {
+                if let Some(reason) = package.left_out(path) {
+                    findings.push(PackageFinding::whole_file(
+                        &UNREADABLE_FILE,
+                        path,
+                        format!("`{path}` is required by the protocol and cannot be read: {reason}"),
+                        format!("Put the file itself at `{path}`"),
+                    ));
+                }
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         states: HashMap::with_capacity(input.files.len()),
         analyses: HashMap::new(),
         failures: Vec::new(),
-        skipped: HashSet::new(),
+        skipped: HashMap::new(),
     };
     let mut analyses: HashMap<&str, Arc<FileAnalysis>> = HashMap::new();
     for file in &input.files {
@@ -110,6 +110,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             (entry.outcome, entry.reason) = (Outcome::Failed, reason.clone());
         } else if let Some(reason) = &file.skipped {
             (entry.outcome, entry.reason) = (Outcome::Skipped, reason.clone());
+            context.skipped.insert(&file.path, reason);
         } else if let Some(data) = file.data.as_ref().filter(|_| file.path.ends_with(".py")) {
             let analysis = scanner.analyse(data.as_ref(), input.python_minor);
             entry.lines = analysis.lines;
@@ -154,12 +155,8 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         } else if let Some(reason) = file.data.as_ref().and_then(|d| not_text(d.as_ref())) {
             (entry.outcome, entry.reason) = (Outcome::Failed, reason);
         }
-        match entry.outcome {
-            Outcome::Failed => context.failures.push((&file.path, entry.reason.clone())),
-            Outcome::Skipped => {
-                context.skipped.insert(&file.path);
-            }
-            Outcome::Scanned => {}
+        if entry.outcome == Outcome::Failed {
+            context.failures.push((&file.path, entry.reason.clone()));
         }
         context.paths.push(&file.path);
         context.states.insert(&file.path, state);

@@ -349,7 +349,7 @@ fn is_harmless(tree: &Tree<'_>, clause: NodeId) -> bool {
         .ancestor(clause, |k| {
             matches!(k, Kind::ForStatement | Kind::WhileStatement)
         })
-        .is_some_and(|l| is_retry(tree, l))
+        .is_some_and(|l| is_retry(tree, l) || fails_after_all(tree, l, body))
     {
         return true;
     }
@@ -401,6 +401,24 @@ fn is_retry(tree: &Tree<'_>, lp: NodeId) -> bool {
                     .and_then(|f| last_name(tree, f))
                     == Some("sleep")
         })
+}
+
+/// Whether a loop leaves at its first success, and what comes after it raises when there was none.
+fn fails_after_all(tree: &Tree<'_>, lp: NodeId, tried: NodeId) -> bool {
+    let leaves = tree
+        .statements(tried)
+        .last()
+        .is_some_and(|s| tree.kind(s) == Kind::BreakStatement);
+    let raises = |n: NodeId| {
+        tree.descendants(n)
+            .any(|d| tree.kind(d) == Kind::RaiseStatement)
+    };
+    let or_else = tree.child_of_kind(lp, Kind::ElseClause);
+    let next = tree
+        .parent(lp)
+        .and_then(|block| tree.statements(block).find(|&s| s > lp))
+        .filter(|&s| tree.kind(s) == Kind::IfStatement);
+    leaves && (or_else.is_some_and(raises) || next.is_some_and(raises))
 }
 
 /// Whether a function's name says that it asks, cleans up, or is the program whose result is an exit
