@@ -106,6 +106,7 @@ def test_links(tmp_path: Path) -> None:
     (root / "src/self.py").symlink_to("self.py")
     (root / "src/gone.py").symlink_to("nowhere.py")
     (root / "up").symlink_to("..")
+    (root / "src/round").symlink_to("..")
     (root / "out").symlink_to(outside)
     package = read_one(root)
     assert texts(package)["src/in.py"] == SMALL["src/train.py"]
@@ -113,6 +114,8 @@ def test_links(tmp_path: Path) -> None:
         assert package.files[f"src/{name}.py"].data is None
         assert "symbolic link" in (package.files[f"src/{name}.py"].skipped or "")
     assert "leads out" in (package.files["up"].skipped or "")
+    # A link to the package's own root leads round in a circle.
+    assert ("src/round", "a symbolic link to a folder") in package.skipped_folders
     assert "leads out" in (package.files["out"].skipped or "")
 
 
@@ -247,3 +250,10 @@ def test_interrupt_passes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "scandir", interrupted)
     with pytest.raises(KeyboardInterrupt):
         collect(tmp_path)
+
+
+def test_what_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", SMALL)
+    packages, errors = collect(root, f"{root}/", root / "src" / "..", root)
+    assert len(packages) == 1
+    assert not errors

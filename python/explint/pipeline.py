@@ -186,11 +186,7 @@ def _check_packages(
     # The first batches are small, so that the first results are there at once.
     room = 1
     for package in packages:
-        job = (
-            package
-            if isinstance(package, InputError)
-            else _prepare(package, options, protocols)
-        )
+        job = package if isinstance(package, InputError) else _prepare(package, options, protocols)
         if isinstance(job, InputError):
             yield from _flush(scanner, batch)
             batch, size = [], 0
@@ -227,13 +223,15 @@ class _Protocols:
         return made[1]
 
 
-def _prepare(
-    package: Package, options: CheckOptions, protocols: _Protocols
-) -> _Job | InputError:
+def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> _Job | InputError:
     """Decides what a package is judged by. A configuration of its own that cannot be used costs
     this package only; one that the caller named ends the run."""
     source = package.source
-    start = Path(source.location, source.member or "") if source.kind == "folder" else None
+    start = None
+    if source.kind == "folder":
+        start = Path(source.location, source.member or "")
+    elif source.kind == "file":
+        start = Path(source.location)
     try:
         settings = resolve(
             start, config=options.config, isolated=options.isolated, flags=options.flags
@@ -251,7 +249,12 @@ def _prepare(
         return InputError(location=source.location, message=str(error), help=error.help)
     version = settings.config.python_version()
     minor = version[1] if version else target_minor(package)
-    return _Job(package, settings, profile, choice, protocols.of(profile), minor)
+    protocol = protocols.of(profile)
+    if source.kind == "file":
+        # Nothing is known of the files around it, so none of them can be missed.
+        files = [*protocol.allowed, *protocol.required]
+        protocol = msgspec.structs.replace(protocol, required=[], allowed=files)
+    return _Job(package, settings, profile, choice, protocol, minor)
 
 
 def _flush(
@@ -300,6 +303,15 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     )
     findings = sorted((*suppressed.findings, *suppressed.problems), key=lambda f: f.sort_key)
     findings = with_fingerprints(findings, text.lines)
+    required = job.protocol.required
+    if job.package.source.kind == "file":
+        questions.append(
+            OpenQuestion(
+                rows["structure/missing-file"],
+                "only this file of its package was read",
+                "the whole package",
+            )
+        )
     failed = [f for f in facts.files if f.outcome == "failed"]
     for file in failed:
         questions.extend(
@@ -309,9 +321,12 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     verdict = build_verdict(
         findings,
         questions,
-        all_required_present=all(
-            job.package.state(path) is FileState.PRESENT for path in job.profile.files.required
-        ),
+        missing=[
+            path
+            for path in required
+            if job.package.state(path) is not FileState.PRESENT
+            and path not in job.protocol.explained_stubs
+        ],
     )
     shown, hidden = _select(findings, job.settings)
     report = PackageReport(
@@ -325,6 +340,7 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
         findings=tuple(shown),
         hidden=hidden,
         complete=not crashes and not failed,
+        notes=job.package.notes,
     )
     return report, text
 

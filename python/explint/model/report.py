@@ -44,7 +44,8 @@ class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
     """One package. ``findings`` are the shown ones, in order of place.
 
     ``hidden`` counts findings that rule selection left out; the verdict saw them all the same.
-    ``complete`` is false when a rule crashed or an input could not be read whole.
+    ``complete`` is false when a rule crashed or an input could not be read whole. ``notes`` say
+    what of the input was not taken as it stood, such as a path that is given twice.
     """
 
     id: str
@@ -56,6 +57,7 @@ class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     hidden: int = 0
     complete: bool = True
+    notes: tuple[str, ...] = ()
 
     def counted(self) -> tuple[Finding, ...]:
         """The findings that are open: neither suppressed nor in a baseline."""

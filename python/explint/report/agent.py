@@ -47,6 +47,8 @@ class AgentReporter(OneOrMany):
             self._write("")
         for f in _ordered(findings):
             self._finding(f, sources)
+        for note in package.notes:
+            self._write(f"\nNote: {_ended(self._prose(note))}")
         failed = package.coverage.failed
         if failed:
             self._write("\n## Files that could not be read\n")

@@ -102,6 +102,8 @@ class Places:
         """The place of a package's file."""
         if source.kind == "folder":
             return Place(self._on_disk(posixpath.join(source.location, source.member or "", path)))
+        if source.kind == "file":
+            return Place(self._on_disk(source.location))
         inner = posixpath.normpath(posixpath.join(source.member or "", path))
         if source.kind in ("git", "stdin"):
             return Place(inner)

@@ -27,8 +27,10 @@ class ConciseReporter(OneOrMany):
         """Writes the open findings of one package."""
         state = "ready" if package.verdict.is_code_ready else "not ready"
         self._verdict = f"{state} ({package.profile.name})"
-        folder = package.source.kind == "folder"
+        folder = package.source.kind in ("folder", "file")
         prefix = f"{self._show(package.id)}: " if several and not folder else ""
+        for note in package.notes:
+            self._note(self._show(package.id), note)
         for failed in package.coverage.failed:
             path = self._places.of(package.source, failed.path).file if folder else failed.path
             self._error(f"{prefix}{self._show(path)}", failed.reason)
@@ -48,7 +50,10 @@ class ConciseReporter(OneOrMany):
     def end(self, summary: Summary, *, several: bool) -> None:
         """Writes the inputs that gave no package, then the line of sums."""
         for error in summary.input_errors:
-            self._error(self._show(self._places.location(error.location)), error.message)
+            text = sentence(error.message, self.terminal.unicode)
+            if error.help:
+                text += f" ({sentence(error.help, self.terminal.unicode)})"
+            self._error(self._show(self._places.location(error.location)), text)
         kinds = severities(summary.errors, summary.warnings, summary.infos)
         parts = [", ".join(text for text, _ in kinds) or "no findings"]
         if summary.suppressed or summary.baseline or summary.hidden:
@@ -76,6 +81,10 @@ class ConciseReporter(OneOrMany):
 
     def _error(self, where: str, message: str) -> None:
         label = self._painter.paint("error:", "error")
+        self.sink.write(f"{where}: {label} {sentence(message, self.terminal.unicode)}\n")
+
+    def _note(self, where: str, message: str) -> None:
+        label = self._painter.paint("note:", "info")
         self.sink.write(f"{where}: {label} {sentence(message, self.terminal.unicode)}\n")
 
 

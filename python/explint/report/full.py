@@ -34,8 +34,8 @@ WIDEST_PROSE = 100
 SHOWN_FILES = 5
 """Skipped and failed files named in a summary; the rest is counted."""
 
-SHOWN_POINTS = 3
-"""Points of a verdict shown in a summary; the verdict format has them all."""
+SHOWN_POINTS = 4
+"""Points of a verdict in a summary: the findings above it say the rest."""
 
 NARROWEST_MESSAGE = 24
 """Cells a message needs beside its rule; with fewer it begins below."""
@@ -150,7 +150,7 @@ class FullReporter(OneOrMany):
 
     def _path(self, package: PackageReport, path: str) -> str:
         """A path to open; inside a container, which the package's header names, the inner one."""
-        folder = package.source.kind == "folder"
+        folder = package.source.kind in ("folder", "file")
         return self._places.of(package.source, path).file if folder else path
 
     def _heading(self, finding: Finding) -> None:
@@ -228,7 +228,7 @@ class FullReporter(OneOrMany):
         if len(parts) == 1 and source.location == package.id and source.kind == "folder":
             return ""
         origin = ", ".join(parts)
-        if source.kind not in ("folder", "git"):
+        if source.kind not in ("folder", "file", "git"):
             origin += "; lines are those of the files inside"
         return printable(origin, self._unicode)
 
@@ -281,12 +281,13 @@ class FullReporter(OneOrMany):
             self._row("verdict", told, f"{glyphs.met} ", "good")
         else:
             self._row("verdict", "not ready", f"{glyphs.violated} ", "error")
-        points = verdict.code_issue.splitlines()
-        for point in points[:SHOWN_POINTS]:
-            self._row("", self._say(point), limit=4 if len(points) == 1 else 2)
-        if len(points) > SHOWN_POINTS:
-            more = f"and {len(points) - SHOWN_POINTS:,} more"
-            self._row("", f"{self._glyphs.ellipsis} {more}")
+        if verdict.code_issue:
+            points = verdict.code_issue.split("\n")
+            for point in points[:SHOWN_POINTS]:
+                self._row("", self._say(point), limit=4 if len(points) == 1 else 2)
+            if len(points) > SHOWN_POINTS:
+                more = counted(len(points) - SHOWN_POINTS, "more point")
+                self._row("", f"{self._glyphs.ellipsis} and {more}")
         label = "criteria"
         for state, style in _MARKS.items():
             numbers = [n for n in sorted(verdict.criteria) if verdict.criteria[n] is state]
@@ -297,6 +298,8 @@ class FullReporter(OneOrMany):
             self._row(label, f"{GLUE}{glyphs.dot} ".join(names), f"{mark} {state.value:<8} ", style)
             label = ""
         self._undecided(verdict.undecided)
+        for note in package.notes:
+            self._row("note", self._say(note))
         if not package.complete:
             text = "the report is incomplete: an input could not be read whole, or a rule crashed"
             self._row("note", text)

@@ -50,12 +50,27 @@ def open_sources(
 
     Within a location the order is that of paths, rows, or for a tar archive of its members. At
     most one package is held at a time. Ids are unique within one call: a second ``a`` becomes
-    ``LOCATION/a`` or ``a~2``. With ``rev`` every location is read from that git revision.
+    ``LOCATION/a`` or ``a~2``. With ``rev`` every location is read from that git revision. What is
+    named twice, however it is written, is read once.
     """
     seen: set[str] = set()
+    named: set[str] = set()
     for location in locations:
+        place = _place(location)
+        if place is not None:
+            if place in named:
+                continue
+            named.add(place)
         for item in _open(location, rev, limits or Limits(), stdin):
             yield _with_unique_id(item, seen) if isinstance(item, Package) else item
+
+
+def _place(location: str) -> str | None:
+    """What an existing file or folder is really called, None for anything else."""
+    try:
+        return os.path.realpath(location, strict=True)
+    except (OSError, ValueError):
+        return None
 
 
 def package_of_files(

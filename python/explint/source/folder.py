@@ -122,7 +122,7 @@ class FolderTree:
                 f"a symbolic link that leads nowhere or in a circle ({os_reason(error)})"
             ) from error
         inside = Path(os.path.relpath(target, self._root)).parts
-        if inside[0] == os.pardir:
+        if inside[:1] == (os.pardir,):
             raise RefusedError("a symbolic link that leads out of the package")
         if ".git" in inside:
             raise RefusedError("a symbolic link into version control data")
@@ -197,7 +197,7 @@ def single_file(location: str, limits: Limits) -> Iterator[Package | InputError]
         return
     yield Package(
         id=shown,
-        source=SourceInfo(kind="folder", location=printable(location), member=shown),
+        source=SourceInfo(kind="file", location=printable(location), member=shown),
         files={shown: file},
         partial=True,
         notes=("only this file of its package was read",),
