@@ -462,3 +462,10 @@ def test_help_fits_eighty_columns(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == exits.CLEAN
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_an_unknown_profile_is_told_before_any_report(tmp_path: Path) -> None:
+    result = invoke("check", str(tmp_path), "--profile", "full-trail", "--isolated")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "nearest is full-trial" in result.stderr

@@ -56,8 +56,9 @@ def test_exit_codes(broken: Path, tmp_path: Path) -> None:
     assert run("chek").returncode == 2
 
 
-def test_ctrl_c_ends_within_a_second_and_keeps_what_was_checked(
-    broken: Path, tmp_path: Path
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_within_a_second_and_keeps_what_was_checked(
+    broken: Path, tmp_path: Path, sign: signal.Signals
 ) -> None:
     report = tmp_path / "r.json"
     process = subprocess.Popen(
@@ -77,7 +78,7 @@ def test_ctrl_c_ends_within_a_second_and_keeps_what_was_checked(
             process.kill()
         first = json.loads(process.stdout.readline())
         assert first["findings"]
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         sent = time.monotonic()
         assert process.wait(timeout=30) == 130
         assert time.monotonic() - sent < 1.0

@@ -196,6 +196,7 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
     rules = rule_table()
     targets = parse_targets(how.output or ("full",), FORMATS)
     fail_on = _fail_on(paths[0], options, how)
+    _check_profile(options.flags.get("profile"))
 
     stdout = StandardOutput(sys.stdout)
     with ExitStack() as stack:
@@ -212,6 +213,18 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
         cut_short=check.cut_short,
         require_complete=how.require_complete,
     )
+
+
+def _check_profile(named: object) -> None:
+    """Refuses a profile that cannot be used before any report is begun."""
+    from explint.protocol import ProfileError, load_profile
+
+    if not isinstance(named, str):
+        return
+    try:
+        load_profile(named)
+    except ProfileError as error:
+        raise Trouble(str(error)) from None
 
 
 def _check_selectors(select: Sequence[str], ignore: Sequence[str], *, quiet: bool) -> None:
