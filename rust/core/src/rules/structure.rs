@@ -194,7 +194,9 @@ pub(crate) fn required_files(
                     findings.push(PackageFinding::whole_file(
                         &UNREADABLE_FILE,
                         path,
-                        format!("`{path}` is required by the protocol and cannot be read: {reason}"),
+                        format!(
+                            "`{path}` is required by the protocol and cannot be read: {reason}"
+                        ),
                         format!("Put the file itself at `{path}`"),
                     ));
                 }
