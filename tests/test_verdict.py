@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import explint
 from case_files import base_package
@@ -91,3 +94,23 @@ def test_notes_of_the_input_reach_the_report(tmp_path: Path) -> None:
     twice.write_text('{"files": {"src/main.py": "x = 1\\n", "src/main.py": "y = 2\\n"}}')
     (package,) = explint.check(twice).packages
     assert package.notes == ("the key 'src/main.py' occurs twice: the last one counts",)
+
+
+def test_what_lies_in_an_unreadable_folder_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path, text in base_package().items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    scandir = os.scandir
+
+    def refuse_config(path: str) -> Any:  # noqa: ANN401 - the iterator's type has no public name
+        if Path(path).name == "config":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    # The mode of a folder does not stop a test that runs as root.
+    monkeypatch.setattr(os, "scandir", refuse_config)
+    (package,) = explint.check(tmp_path).packages
+    assert [(f.rule, f.path) for f in package.findings] == [("structure/unreadable-file", "config")]
+    assert [f.path for f in package.coverage.failed] == ["config"]

@@ -159,6 +159,20 @@ impl<'a> PackageContext<'a> {
             .filter(|_| source.iter().any(|suffix| path.ends_with(suffix)))
     }
 
+    /// The folder above `path` that could not be read, with the reason: what lies in it is not known.
+    pub fn unread_folder(&self, path: &str) -> Option<(&'a str, &str)> {
+        let above = |folder: &str| {
+            folder == "."
+                || path
+                    .strip_prefix(folder)
+                    .is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.failures
+            .iter()
+            .find(|(failed, _)| above(failed))
+            .map(|(failed, reason)| (*failed, reason.as_str()))
+    }
+
     /// Files that could not be read or judged, with the reason.
     pub fn failures(&self) -> &[(&'a str, String)] {
         &self.failures

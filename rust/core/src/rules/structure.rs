@@ -176,6 +176,15 @@ pub(crate) fn required_files(
             });
             continue;
         }
+        if let Some((folder, reason)) = package.unread_folder(path) {
+            open.push(PackageUnknown {
+                rule: &MISSING_FILE,
+                path: path.clone(),
+                reason: format!("it may lie in `{folder}`: {reason}"),
+                decided_by: format!("`{folder}`"),
+            });
+            continue;
+        }
         match package.state(path) {
             FileState::Absent => findings.push(PackageFinding::whole_file(
                 &MISSING_FILE,
@@ -212,7 +221,7 @@ pub(crate) fn unreadable_files(package: &PackageContext<'_>, findings: &mut Vec<
             &UNREADABLE_FILE,
             path,
             format!("`{path}` cannot be read: {reason}"),
-            format!("Write `{path}` as plain UTF-8 text"),
+            format!("Make `{path}` readable, as plain UTF-8 text"),
         ));
     }
 }
