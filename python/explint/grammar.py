@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 from explint.package import Package
 
 DEFAULT_MINOR = 11
 _LOWEST, _HIGHEST = 7, 14
+
+# What nearly every project declares: a minor version to start from and perhaps one to stay below.
+_USUAL = re.compile(
+    r"\s*>=\s*3\.([0-9]{1,2})(?:\.0)?\s*(?:,\s*<\s*(?:4(?:\.0)*|3\.([0-9]{1,2}))\s*)?"
+)
 
 
 def target_minor(package: Package) -> int:
@@ -19,13 +25,26 @@ def target_minor(package: Package) -> int:
     file = package.files.get("pyproject.toml")
     if file is None or not file.data or b"requires-python" not in file.data:
         return DEFAULT_MINOR
+    try:
+        project = tomllib.loads(file.data.decode("utf-8-sig")).get("project")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return DEFAULT_MINOR
+    declared = project.get("requires-python") if isinstance(project, dict) else None
+    if not isinstance(declared, str):
+        return DEFAULT_MINOR
+    usual = _USUAL.fullmatch(declared)
+    if usual and int(usual[1]) <= DEFAULT_MINOR < int(usual[2] or _HIGHEST):
+        return DEFAULT_MINOR
+    return _admitted(declared)
+
+
+def _admitted(declared: str) -> int:
+    # Costs more to import than the rest of a small check takes.
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        project = tomllib.loads(file.data.decode("utf-8-sig")).get("project")
-        declared = project.get("requires-python") if isinstance(project, dict) else None
-        wanted = SpecifierSet(declared) if isinstance(declared, str) else SpecifierSet()
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, InvalidSpecifier):
+        wanted = SpecifierSet(declared)
+    except InvalidSpecifier:
         return DEFAULT_MINOR
     if wanted.contains(f"3.{DEFAULT_MINOR}.0"):
         return DEFAULT_MINOR

@@ -260,6 +260,8 @@ def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> 
 def _flush(
     scanner: core.Scanner, batch: Sequence[_Job]
 ) -> Iterator[tuple[PackageReport, PackageText]]:
+    if not batch:
+        return
     facts = scanner.scan([(j.package, j.protocol, j.minor) for j in batch])
     for job, document in zip(batch, facts, strict=True):
         yield _judge(job, document)

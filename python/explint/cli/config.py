@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,8 @@ def show(path: str, config_file: str | None, isolated: bool) -> None:
 @config.command()
 def schema() -> None:
     """Print the JSON Schema of explint.toml and of [tool.explint]."""
+    import json
+
     from explint.config import config_schema
 
     click.echo(json.dumps(config_schema(), indent=2))

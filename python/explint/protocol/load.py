@@ -7,17 +7,16 @@ items go: ``allowed = ["...", "src/inference.py"]``.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import tomllib
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 
+from explint.nearmiss import near_miss
 from explint.protocol.profile import Profile, Section
 
 BUILTIN = ("trial-mode", "full-trial", "config-runs", "sanity-pilot", "hydra-wandb")
@@ -54,7 +53,7 @@ def load_profile(name_or_path: str) -> Profile:
         return _builtin(name_or_path)
     path = Path(name_or_path)
     if path.suffix != ".toml" and not path.is_file():
-        near = _nearest(name_or_path, BUILTIN)
+        near = near_miss(name_or_path, BUILTIN)
         raise ProfileError(
             name_or_path,
             "",
@@ -84,11 +83,14 @@ def profile_schema() -> dict[str, Any]:
 
 @cache
 def _builtin(name: str) -> Profile:
-    return _finish(_resolve(_read_builtin(name), name, None, ()), name)
+    return _finish(_builtin_table(name), name)
 
 
-def _read_builtin(name: str) -> str:
-    return (files("explint.protocol") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
+@cache
+def _builtin_table(name: str) -> _Table:
+    # Beside this file, which is where wheels put it; importlib.resources costs 8 ms to import.
+    path = Path(__file__).with_name("profiles") / f"{name}.toml"
+    return _resolve(path.read_text(encoding="utf-8"), name, None, ())
 
 
 def _read_file(path: Path, shown: str) -> str:
@@ -119,11 +121,11 @@ def _resolve(text: str, shown: str, path: Path | None, children: tuple[str, ...]
     if own.extends is None:
         return table
     if own.extends in BUILTIN:
-        parent = _resolve(_read_builtin(own.extends), own.extends, None, (*children, identity))
+        parent = _builtin_table(own.extends)
     else:
         target = (path.parent if path is not None else Path()) / own.extends
         if not target.is_file():
-            near = _nearest(own.extends, BUILTIN)
+            near = near_miss(own.extends, BUILTIN)
             raise ProfileError(
                 shown,
                 "extends",
@@ -154,10 +156,10 @@ def _merge(parent: _Table, child: _Table) -> _Table:
 
 def _checked(table: _Table, shown: str) -> Profile:
     """The file's own table as a profile; raises ProfileError for the first thing wrong in it."""
-    _reject_unknown(table, Profile, "", shown)
     try:
         return msgspec.convert(table, Profile)
     except msgspec.ValidationError as error:
+        _reject_unknown(table, Profile, "", shown)
         message, _, place = str(error).partition(" - at `")
         key = place.rstrip("`").removeprefix("$").removeprefix(".")
         missing = re.search(r"missing required field `(\w+)`", message)
@@ -199,7 +201,7 @@ def _reject_unknown(table: _Table, section: type[Section], prefix: str, shown: s
     for key, value in table.items():
         path = f"{prefix}{key}"
         if key not in fields:
-            near = _nearest(key, fields)
+            near = near_miss(key, fields)
             raise ProfileError(
                 shown,
                 path,
@@ -218,8 +220,3 @@ def _reject_unknown(table: _Table, section: type[Section], prefix: str, shown: s
 
 def _is_section(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
-
-
-def _nearest(word: str, known: Any) -> str | None:  # noqa: ANN401
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return found[0] if found else None

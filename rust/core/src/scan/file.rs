@@ -191,12 +191,14 @@ fn to_fact(source: &Source<'_>, finding: &Finding) -> FactFinding {
     }
 }
 
+const NAME: &[u8] = b"explint";
+
 fn directives(source: &Source<'_>, tree: &Tree<'_>) -> Vec<Directive> {
     // Python decides what a comment means; another tool's comment may stand before ours.
     let speaks_to_us = |&span: &Span| {
         let text = source.slice(span).trim_start_matches('#').trim();
-        text.to_ascii_lowercase()
-            .contains("explint")
+        (text.as_bytes().windows(NAME.len()))
+            .any(|word| word.eq_ignore_ascii_case(NAME))
             .then_some((span, text))
     };
     tree.comments()

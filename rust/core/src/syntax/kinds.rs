@@ -189,12 +189,23 @@ vocabulary! {
     Value = "value",
 }
 
+/// Tree-sitter's own number for what it could not make sense of, in every grammar.
+const ERROR_ID: u16 = u16::MAX;
+
 /// Kinds and fields by the grammar's numbers.
 pub(super) struct Grammar {
     pub language: tree_sitter::Language,
     kinds: Vec<Kind>,
+    /// Whether the tree leaves out every node of this number, whatever field it stands in.
+    mute: Vec<bool>,
     fields: Vec<Field>,
 }
+
+/// Tokens that fill no field anywhere in the grammar and have no kind: two nodes in five.
+const MUTE: [&str; 20] = [
+    "(", ")", "[", "]", "{", "}", ",", ":", ".", ";", "=", "->", "def", "class", "return",
+    "import", "if", "for", "with", "as",
+];
 
 impl Grammar {
     /// The grammar, prepared once per process.
@@ -205,25 +216,33 @@ impl Grammar {
             let kinds = (0..language.node_kind_count() as u16)
                 .map(|id| Kind::from_name(language.node_kind_for_id(id).unwrap_or("")))
                 .collect();
+            let mute = (0..language.node_kind_count() as u16)
+                .map(|id| {
+                    !language.node_kind_is_named(id)
+                        && MUTE.contains(&language.node_kind_for_id(id).unwrap_or(""))
+                })
+                .collect();
             let fields = (0..=language.field_count() as u16)
                 .map(|id| Field::from_name(language.field_name_for_id(id).unwrap_or("")))
                 .collect();
             Self {
                 language,
                 kinds,
+                mute,
                 fields,
             }
         })
     }
 
-    pub fn kind(&self, node: tree_sitter::Node<'_>) -> Kind {
-        if node.is_error() {
+    pub fn is_mute(&self, id: u16) -> bool {
+        self.mute.get(id as usize).copied().unwrap_or(false)
+    }
+
+    pub fn kind(&self, id: u16) -> Kind {
+        if id == ERROR_ID {
             return Kind::Error;
         }
-        self.kinds
-            .get(node.kind_id() as usize)
-            .copied()
-            .unwrap_or(Kind::None)
+        self.kinds.get(id as usize).copied().unwrap_or(Kind::None)
     }
 
     pub fn field(&self, id: Option<std::num::NonZeroU16>) -> Field {

@@ -97,7 +97,14 @@ impl<'t> Tree<'t> {
         let mut ancestors: Vec<u32> = Vec::new();
         loop {
             let node = cursor.node();
-            let kind = grammar.kind(node);
+            let id = node.kind_id();
+            if grammar.is_mute(id) {
+                if !Self::step(&mut cursor, &mut ancestors) {
+                    break;
+                }
+                continue;
+            }
+            let kind = grammar.kind(id);
             let field = if ancestors.is_empty() {
                 Field::None
             } else {
@@ -131,19 +138,31 @@ impl<'t> Tree<'t> {
                     missing,
                 });
             }
-            let opaque = matches!(kind, Kind::StringContent | Kind::Comment);
+            let opaque = matches!(
+                kind,
+                Kind::StringContent | Kind::Comment | Kind::Identifier | Kind::Integer
+            );
             if !opaque && cursor.goto_first_child() {
                 ancestors.push(at);
                 continue;
             }
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    this.close_subtrees();
-                    return this;
-                }
-                ancestors.pop();
+            if !Self::step(&mut cursor, &mut ancestors) {
+                break;
             }
         }
+        this.close_subtrees();
+        this
+    }
+
+    /// Moves on to the next node that is no descendant; false when there is none.
+    fn step(cursor: &mut tree_sitter::TreeCursor<'_>, ancestors: &mut Vec<u32>) -> bool {
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return false;
+            }
+            ancestors.pop();
+        }
+        true
     }
 
     /// Fills in where each subtree ends: a parent's end is at least that of its last child.

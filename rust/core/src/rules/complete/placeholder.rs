@@ -491,7 +491,7 @@ fn is_overridden(classes: &Classes<'_>, class: &Class<'_>, method: &str) -> bool
 /// Names that promise a computation.
 static COMPUTES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"^_*(?:(?:compute|calculate|calc|evaluate|eval|measure|estimate|predict|score)(?:_\w+)?|train(?:_(?:model|epoch|one_epoch|step|loop|and_evaluate))?|run_(?:training|evaluation|experiment)|(?:get|compute)_(?:\w+_)?metrics?|(?:\w+_)?(?:accuracy|loss|score|f1|perplexity|bleu|rouge|auc|mse|mae|metrics|reward|similarity|entropy))$",
+        r"^_*(?:(?:compute|calculate|calc|evaluate|eval|measure|estimate|predict|score)(?:_(?-u:\w)+)?|train(?:_(?:model|epoch|one_epoch|step|loop|and_evaluate))?|run_(?:training|evaluation|experiment)|(?:get|compute)_(?:(?-u:\w)+_)?metrics?|(?:(?-u:\w)+_)?(?:accuracy|loss|score|f1|perplexity|bleu|rouge|auc|mse|mae|metrics|reward|similarity|entropy))$",
     )
     .ok()
 });

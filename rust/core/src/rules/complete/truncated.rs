@@ -59,10 +59,10 @@ static HINTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
 /// Marks that replace text; with a count they mean a cut wherever they stand.
 static MARKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?im)(?P<count>(?:\.\.\.|…|[<\[(])\s*(?:output |content |text |file |code )?(?:truncated|omitted|snipped|clipped|elided)[ :]+\d[\d,_]*\s+(?:more\s+)?(?:characters?|chars?|lines?|tokens?|bytes?)\s*(?:\.\.\.|…|[>\])]))",
-        r"|(?P<lines>(?:\.\.\.|…|[<\[(])\s*[<\[(]?\s*\d[\d,_]*\s+(?:more\s+)?(?:characters?|chars?|lines?|tokens?|bytes?)\s+(?:truncated|omitted|snipped|clipped|elided)\s*(?:\.\.\.|…|[>\])]))",
+        r"(?im)(?P<count>(?:\.\.\.|…|[<\[(])\s*(?:output |content |text |file |code )?(?:truncated|omitted|snipped|clipped|elided)[ :]+[0-9][0-9,_]*\s+(?:more\s+)?(?:characters?|chars?|lines?|tokens?|bytes?)\s*(?:\.\.\.|…|[>\])]))",
+        r"|(?P<lines>(?:\.\.\.|…|[<\[(])\s*[<\[(]?\s*[0-9][0-9,_]*\s+(?:more\s+)?(?:characters?|chars?|lines?|tokens?|bytes?)\s+(?:truncated|omitted|snipped|clipped|elided)\s*(?:\.\.\.|…|[>\])]))",
         r"|^[ \t]*(?:#\s*)?(?P<word>(?:(?:\.\.\.|…)\s*)?[\[(<]\s*(?:(?:\.\.\.|…)\s*)?(?:output |content |text |file |code )?truncated\s*(?:(?:\.\.\.|…)\s*)?[\])>]|(?:\.\.\.|…)\s*truncated\s*(?:(?:\.\.\.|…))?)[ \t]*$",
-        r"|^[ \t]*(?P<fence>```\w*|~~~\w*)[ \t]*$",
+        r"|^[ \t]*(?P<fence>```(?-u:\w)*|~~~(?-u:\w)*)[ \t]*$",
         r"|^[ \t]*(?P<token><\|(?:endoftext|end_of_text|im_end|eot_id)\|>)[ \t]*$",
     ))
     .ok()
