@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explint.compose.tree import ConfigTree
     from explint.core import PackageFacts
     from explint.protocol.profile import Mode
+    from explint.trace.facts import TraceDocument
 
 
 # Patterns for file names reach Hydra as they are, unless a file matches.
@@ -57,6 +58,7 @@ class Experiment:
         self._yaml: dict[str, YamlDocument | YamlProblem | None] = {}
         self._composed: dict[tuple[str | None, str | None], RunComposition] = {}
         self._ask_hydra = True
+        self._traces: dict[str, TraceDocument] = {}
 
     def state(self, path: str) -> FileState:
         """Whether the package holds the file: present, empty, absent or withheld."""
@@ -169,6 +171,17 @@ class Experiment:
                 # question may take its whole time limit.
                 self._ask_hydra = False
         return found
+
+    def trace(self, entry: str) -> TraceDocument:
+        """What an entry does; ``entry`` is the dotted name of a module (``src.train``).
+
+        ``document.entry(entry)`` is None where the package holds no text of that module.
+        """
+        if entry not in self._traces:
+            from explint import core
+
+            self._traces[entry] = core.Scanner(1).trace(self.package, [entry])
+        return self._traces[entry]
 
     def refused(self, run_id: str) -> Refusal | None:
         """Why the training command does not carry a run id; None when it does."""
