@@ -125,7 +125,24 @@ class Experiment:
         """How the module of the training command starts Hydra, or why that cannot be told."""
         from explint.compose import entry_of
 
-        return entry_of(self.package, self.profile.commands.train)
+        return self._settled(entry_of(self.package, self.profile.commands.train))
+
+    def entry_at(self, path: str) -> EntryPoint | str:
+        """How a module of the package starts Hydra, or why that cannot be told."""
+        from explint.compose.entry import find_entry
+
+        return self._settled(find_entry(self.package, path))
+
+    def _settled(self, point: EntryPoint | str) -> EntryPoint | str:
+        """An entry point whose arguments the text does not give, completed from the trace."""
+        from explint.trace.hydra import hydra_main, settled
+
+        if isinstance(point, str) or point.unknown is None:
+            return point
+        module = point.path.removesuffix(".py").replace("/", ".")
+        document = self.trace(module)
+        entry = document.entry(module)
+        return point if entry is None else settled(point, hydra_main(document, entry))
 
     @cached_property
     def config_tree(self) -> ConfigTree:
