@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explint.model import Related, Severity
-from explint.rules.registry import Hit, Unknown, rule
+from explint.model import Related
+from explint.rules.registry import Hit, Unknown
 from explint.rules.started import child_config, started, target
 
 if TYPE_CHECKING:
@@ -28,43 +28,6 @@ class _Refused:
     words: dict[str, tuple[str, CompositionError, Composed | None]] = field(default_factory=dict)
     runs: dict[str, None] = field(default_factory=dict)
     modes: dict[str, None] = field(default_factory=dict)
-
-
-@rule("hydra/bad-override", code="HYD008", severity=Severity.ERROR, criteria=(2,))
-def bad_override(experiment: Experiment) -> Iterator[Hit | Unknown]:
-    """An override names a key that no config has, or is none that Hydra can read.
-
-    ## What it does
-    Takes the words that the code hands to a process it starts (`python -m src.train key=value …`),
-    in every run and mode, and composes the config of that process. A word is reported when
-
-    - its key is in no composed config: the config is a struct, in which only keys that are there
-      can be set without `+`;
-    - Hydra's override grammar does not take it, as in `run=resnet18 (11M)` without quotes;
-    - it chooses an option that has no file.
-
-    Words of which Hydra refuses several for one reason are one finding. What the run alone knows
-    is left out: a word that holds it is judged by its key.
-
-    ## Why is this bad
-    The child ends with `Could not override 'training.epochs'` before anything is trained.
-
-    ## Example
-    ```python
-    cmd = [sys.executable, "-m", "src.train", f"run={cfg.run.run_id}", "training.epochs=1"]
-    ```
-    while the epochs stand in the run config, which Hydra composes under `run`.
-
-    ## Use instead
-    ```python
-    cmd = [sys.executable, "-m", "src.train", f"run={cfg.run.run_id}", "run.training.epochs=1"]
-    ```
-
-    ## References
-    - Criterion 2 of the experiment protocol
-    - [Hydra: the override grammar](https://hydra.cc/docs/advanced/override_grammar/basic/)
-    """
-    yield from child_overrides(experiment)
 
 
 def child_overrides(experiment: Experiment) -> Iterator[Hit | Unknown]:
@@ -95,6 +58,10 @@ def child_overrides(experiment: Experiment) -> Iterator[Hit | Unknown]:
             place = child.event.place
             for number, error in config.refused:
                 is_syntax = error.kind in ("override-syntax", "sweep")
+                carried = words[number].text.partition("=")[2]
+                if is_syntax and carried == start.run_id and experiment.refused(carried):
+                    # The id itself is at fault, and hydra/unsafe-run-id names it.
+                    continue
                 key = (seen.path_of(place), place.line, place.column, is_syntax)
                 group = found.setdefault(
                     key, _Refused(key[0], place.line, child.module or path, is_syntax)
@@ -141,7 +108,7 @@ def _refused_hit(experiment: Experiment, group: _Refused, modes: int) -> Hit:
         others_too = f", nor {_listed([f'`{o}`' for o in others])}" if others else ""
         message = (
             f"`{text}` is handed to {group.child}, whose config has no `{first}`{others_too}: "
-            f"Hydra stops with \"{error.message.rstrip('.')}\"."
+            f'Hydra stops with "{error.message.rstrip(".")}".'
         )
         elsewhere = _elsewhere({} if composed is None else composed.value, first)
         value = text.partition("=")[2]

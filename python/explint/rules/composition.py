@@ -18,6 +18,7 @@ from explint.compose.static import Unknown as NotComposed
 from explint.compose.yaml import Mark, YamlDocument
 from explint.model import Confidence, Related, Severity
 from explint.package import FileState
+from explint.rules.children import child_overrides
 from explint.rules.hydra import invalid_run_config
 from explint.rules.registry import Hit, Unknown, rule
 
@@ -151,7 +152,7 @@ def composition_error(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 @rule("hydra/bad-override", code="HYD008", severity=Severity.ERROR, criteria=(2,))
 def bad_override(experiment: Experiment) -> Iterator[Hit | Unknown]:
-    """A word of the training command sets a key that no config has.
+    """An override sets a key that no config has, or is none that Hydra can read.
 
     ## What it does
     Takes the words that the profile's training command hands to Hydra (`run=…`, `results_dir=…`
@@ -159,12 +160,16 @@ def bad_override(experiment: Experiment) -> Iterator[Hit | Unknown]:
     word breaks the override grammar. The composed config is a struct: only keys that are there can
     be set without `+`.
 
-    Keys that are missing together are one finding, at the primary config. Overrides that the code
-    itself hands to a child process are not judged.
+    Keys that are missing together are one finding, at the primary config.
+
+    The words that the code hands to a process it starts (`python -m src.train key=value …`) are
+    judged in the same way: the config of that process is composed in every run and mode. What only
+    the run knows is left out: a word that holds it is judged by its key, and a command whose words
+    are made at run time is not judged.
 
     ## Why is this bad
     Hydra ends with `Could not override 'mode'. Key 'mode' is not in struct` before the experiment
-    starts, in every run.
+    starts, in every run. A child that ends so takes the run with it.
 
     ## Example
     `config/config.yaml`:
@@ -199,6 +204,7 @@ def bad_override(experiment: Experiment) -> Iterator[Hit | Unknown]:
     for case in study.errors:
         if case.error.kind in _OVERRIDE_KINDS:
             yield _override_hit(experiment, case)
+    yield from child_overrides(experiment)
 
 
 @rule("hydra/unsafe-run-id", code="HYD009", severity=Severity.ERROR, criteria=(2, 7))

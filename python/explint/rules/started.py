@@ -188,8 +188,7 @@ def child_config(
     chooses = False
     for number, text in enumerate(texts):
         key, equals, value = text.partition("=")
-        folder = f"{point.config_dir}/{key}".lstrip("/")
-        chooses = chooses or (number in inexact and experiment.config_tree.is_folder(folder))
+        chooses = chooses or (number in inexact and _is_group(experiment, point, key))
         try:
             parse_override(text)
             words.append((number, text))
@@ -217,6 +216,10 @@ def child_config(
         number, text = words.pop(result.override)
         refused.append((number, result))
         key = text.partition("=")[0].lstrip("+")
-        if key == "run" or experiment.config_tree.is_folder(f"{point.config_dir}/{key}".lstrip("/")):
+        if key == "run" or _is_group(experiment, point, key):
             # Without the run, or another section, what the other words name is not there either.
             return ChildConfig(tuple(refused), None)
+
+
+def _is_group(experiment: Experiment, point: EntryPoint, key: str) -> bool:
+    return experiment.config_tree.is_folder(f"{point.config_dir or ''}/{key}".lstrip("/"))

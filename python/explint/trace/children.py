@@ -203,12 +203,10 @@ def _what(words: Words) -> tuple[str | None, str | None, Words]:
                 return None, None, ()
             return None, word.text, words[at + 1 :]
         program = posixpath.basename(word.text)
-        if at and program not in _PROGRAMS and not words[at - 1 : at] == ():
-            before = words[at - 1]
-            # What follows an option of a launcher may be its value.
-            if not (isinstance(before, Word) and before.text.startswith("-")):
-                return None, None, ()
-        elif not at and not (program in _PROGRAMS or program.startswith("python")):
+        before = words[at - 1] if at else None
+        # What follows an option of a launcher may be its value.
+        is_value = isinstance(before, Word) and before.text.startswith("-")
+        if not (is_value or program in _PROGRAMS or program.startswith("python")):
             return None, None, ()
     return None, None, ()
 
