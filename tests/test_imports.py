@@ -40,7 +40,9 @@ ROOMS: dict[str, frozenset[str]] = {
     "suppress": DATA | {"core", "rules"},
     "experiment": DATA | {"core", "protocol", "compose", "source", "trace"},
     "environment": DATA | {"compose", "experiment"},
-    "rules": DATA | {"core", "protocol", "compose", "environment", "experiment", "trace"},
+    "executions": DATA | {"protocol", "compose", "trace", "experiment"},
+    "rules": DATA
+    | {"core", "protocol", "compose", "environment", "trace", "experiment", "executions"},
     "pipeline": DATA
     | {
         "compose",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explint.compose.yaml import YamlDocument, YamlProblem, load_yaml
 from explint.model import ProfileChoice
@@ -58,7 +58,9 @@ class Experiment:
         self._yaml: dict[str, YamlDocument | YamlProblem | None] = {}
         self._composed: dict[tuple[str | None, str | None], RunComposition] = {}
         self._ask_hydra = True
-        self._traces: dict[str, TraceDocument] = {}
+        self._traces: dict[str, TraceDocument | None] = {}
+        self.shared: dict[str, Any] = {}
+        """What one rule found out and others use too, by a name of its own."""
 
     def state(self, path: str) -> FileState:
         """Whether the package holds the file: present, empty, absent or withheld."""
@@ -141,8 +143,10 @@ class Experiment:
             return point
         module = point.path.removesuffix(".py").replace("/", ".")
         document = self.trace(module)
-        entry = document.entry(module)
-        return point if entry is None else settled(point, hydra_main(document, entry))
+        entry = None if document is None else document.entry(module)
+        if document is None or entry is None:
+            return point
+        return settled(point, hydra_main(document, entry))
 
     @cached_property
     def config_tree(self) -> ConfigTree:
@@ -189,15 +193,13 @@ class Experiment:
                 self._ask_hydra = False
         return found
 
-    def trace(self, entry: str) -> TraceDocument:
-        """What an entry does; ``entry`` is the dotted name of a module (``src.train``).
-
-        ``document.entry(entry)`` is None where the package holds no text of that module.
-        """
+    def trace(self, entry: str) -> TraceDocument | None:
+        """What the module ``entry`` (``src.train``) does when started; None when it has no text."""
         if entry not in self._traces:
             from explint import core
 
-            self._traces[entry] = core.Scanner(1).trace(self.package, [entry])
+            document = core.Scanner(1).trace(self.package, [entry])
+            self._traces[entry] = None if document.entry(entry) is None else document
         return self._traces[entry]
 
     def refused(self, run_id: str) -> Refusal | None:

@@ -18,6 +18,7 @@ from explint.rules.env import (
     unknown_distribution,
 )
 from explint.rules.hydra import invalid_run_config, missing_section
+from explint.rules.keys import key_in_wrong_section, undefined_in_some_runs, undefined_key
 from explint.rules.registry import PythonRule
 from explint.rules.wandb import no_project
 
@@ -33,10 +34,13 @@ def python_rules() -> tuple[PythonRule, ...]:
         python_version,
         no_config_name,
         composition_error,
+        undefined_key,
+        undefined_in_some_runs,
         bad_override,
         unsafe_run_id,
         missing_section,
         invalid_run_config,
+        key_in_wrong_section,
         run_config_missing,
         no_project,
     )

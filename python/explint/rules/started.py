@@ -87,7 +87,7 @@ def started(experiment: Experiment) -> Started | None:
     if lacking is not None:
         return Started(path, None, (), lacking)
     document = experiment.trace(module)
-    entry = document.entry(module)
+    entry = None if document is None else document.entry(module)
     if entry is None:
         return Started(path, None, (), Unknown(reason=f"{path} cannot be read", decided_by=path))
     return Started(path, document, tuple(_starts(experiment, entry)))

@@ -1,0 +1,203 @@
+"""The executions that a protocol asks of a package: each entry under every run and mode.
+
+An execution is an entry's trace under the config that it gets then. Rules about what happens in a
+run ask their questions of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from explint.compose import compose_run
+from explint.compose.entry import EntryPoint, find_entry
+from explint.compose.interpolate import Broken, Opaque
+from explint.compose.static import Composed
+from explint.compose.tree import ConfigTree
+from explint.package import FileState
+from explint.trace import facts as f
+from explint.trace.hydra import hydra_main, settled
+from explint.trace.specialise import (
+    ABSENT,
+    MAYBE,
+    Specialised,
+    Tree,
+    Unknown,
+    at_keys,
+    specialise,
+    with_value,
+)
+
+if TYPE_CHECKING:
+    from explint.experiment import Experiment
+    from explint.protocol.profile import Mode
+
+_ADDED = re.compile(r"\+\+?([\w.]+)=")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One entry under one run and mode.
+
+    ``run_id`` is None for what is started without a run, ``mode`` None where the protocol has no
+    modes. ``tree`` is the composed config as plain dicts and lists before the program changes it.
+    """
+
+    entry: str
+    run_id: str | None
+    mode: str | None
+    document: f.TraceDocument
+    trace: f.EntryTrace
+    composed: Composed
+    tree: Mapping[str | int, Any]
+    special: Specialised
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """An execution whose config is not known, and why."""
+
+    entry: str
+    path: str
+    reason: str
+
+
+def executions(experiment: Experiment) -> list[Execution | Undecided]:
+    """The executions of the entries that Hydra starts, in order of entry, run and mode.
+
+    A training module counts when the main module starts it as a process of its own: one that
+    the main module calls is part of the main module's executions.
+    """
+    found: list[Execution | Undecided] | None = experiment.shared.get("executions")
+    if found is None:
+        found = experiment.shared["executions"] = list(_executions(experiment))
+    return found
+
+
+def _executions(experiment: Experiment) -> Iterator[Execution | Undecided]:
+    profile = experiment.profile
+    paths = {job: path for path, job in reversed(profile.files.jobs.items())}
+    tree = ConfigTree.of(experiment.package)
+    named = tuple(dict.fromkeys(run.run_id for run in experiment.package.runs))
+    runs = named or tuple(run.run_id for run in experiment.run_configs() if run.is_run)
+    main = paths.get("entry")
+    if main is not None and profile.commands.train is not None:
+        yield from _trained(experiment, tree, main, runs, frozenset())
+        train = paths.get("train")
+        given = None if train is None else _child_keys(experiment, main, train)
+        if train is not None and given is not None:
+            yield from _trained(experiment, tree, train, runs, given)
+    evaluate = paths.get("evaluate")
+    if evaluate is not None and profile.commands.evaluate is not None:
+        ids = json.dumps(list(runs))
+        command = profile.commands.evaluate.replace("{run_ids}", ids)
+        yield from _started(experiment, tree, evaluate, command, None, None, frozenset())
+
+
+def _trained(
+    experiment: Experiment,
+    tree: ConfigTree,
+    path: str,
+    runs: tuple[str, ...],
+    given: frozenset[str],
+) -> Iterator[Execution | Undecided]:
+    modes: list[Mode | None] = [*experiment.profile.trial.modes] or [None]
+    for run_id in runs:
+        for mode in modes:
+            command = experiment.profile.commands.train
+            if mode is not None:
+                command = experiment.profile.train_command(mode)
+            yield from _started(experiment, tree, path, command, run_id, mode, given)
+
+
+def _started(
+    experiment: Experiment,
+    tree: ConfigTree,
+    path: str,
+    command: str | None,
+    run_id: str | None,
+    mode: Mode | None,
+    given: frozenset[str],
+) -> Iterator[Execution | Undecided]:
+    name = module_of(path)
+    if experiment.state(path) is not FileState.PRESENT:
+        yield Undecided(name, path, "its text is not there")
+        return
+    point = _point(experiment, path)
+    document = experiment.trace(name)
+    trace = None if document is None else document.entry(name)
+    if not isinstance(point, EntryPoint) or document is None or trace is None:
+        # Without Hydra there is no config that the command line composes.
+        return
+    result = compose_run(
+        experiment.package, command, run_id, tree=tree, entry=point, quoted=True, reference=False
+    ).result
+    if not isinstance(result, Composed):
+        reason = getattr(result, "reason", "") or getattr(result, "message", "")
+        yield Undecided(name, path, f"its config does not compose: {reason}")
+        return
+    config = _plain(result.value)
+    for key in sorted(given):
+        keys = key.split(".")
+        if at_keys(config, keys) is ABSENT:
+            config = with_value(config, keys, MAYBE)
+    yield Execution(
+        entry=name,
+        run_id=run_id,
+        mode=None if mode is None else mode.name,
+        document=document,
+        trace=trace,
+        composed=result,
+        tree=config,
+        special=specialise(trace, config),
+    )
+
+
+def _point(experiment: Experiment, path: str) -> EntryPoint | str:
+    """How a module starts Hydra, found once."""
+    key = f"entry point of {path}"
+    found: EntryPoint | str | None = experiment.shared.get(key)
+    if found is None:
+        found = find_entry(experiment.package, path)
+        name = module_of(path)
+        if isinstance(found, EntryPoint) and found.unknown is not None:
+            document = experiment.trace(name)
+            trace = None if document is None else document.entry(name)
+            if document is not None and trace is not None:
+                found = settled(found, hydra_main(document, trace))
+        experiment.shared[key] = found
+    return found
+
+
+def _child_keys(experiment: Experiment, main: str, train: str) -> frozenset[str] | None:
+    """The keys that the main module may add to the config of the training process it starts.
+
+    None when it starts none, or what it does is not known.
+    """
+    name, module = module_of(main), module_of(train)
+    document = experiment.trace(name)
+    trace = None if document is None else document.entry(name)
+    if trace is None:
+        return None
+    texts = [v.value for v in trace.values if isinstance(v, f.Literal) and isinstance(v.value, str)]
+    if not any(text == module or train in text or f"-m {module}" in text for text in texts):
+        return None
+    return frozenset(m[1] for text in texts for m in _ADDED.finditer(text))
+
+
+def module_of(path: str) -> str:
+    """The dotted name under which ``python -m`` starts a file."""
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def _plain(value: Any) -> Tree:  # noqa: ANN401 - any value of a config
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Opaque | Broken):
+        return Unknown(str(value))
+    return Unknown("it is mandatory, and nobody gives it") if value == "???" else value

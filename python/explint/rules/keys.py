@@ -1,0 +1,625 @@
+"""Rules about config keys that the code reads and the composed configs do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from explint.executions import Execution, Undecided, executions
+from explint.model import Related, Severity
+from explint.package import FileState
+from explint.rules.registry import Hit, Unknown, rule
+from explint.trace import facts as f
+from explint.trace.specialise import ABSENT, Env, at_keys, condition, evaluate, keys_of
+from explint.trace.specialise import Unknown as NotKnown
+
+if TYPE_CHECKING:
+    from explint.experiment import Experiment
+
+Keys = tuple[str | int, ...]
+
+_STRICT = frozenset({"attribute", "item", "iterate", "spread"})
+# What a config answers to without holding it.
+_METHODS = frozenset({*dir(dict), *dir(list), "content", "merge_with", "pretty", "node"})
+# Their answer may be just whether a key is there.
+_ASKING = frozenset({"isinstance", "hasattr", "callable", "getattr", "type", "issubclass"})
+_DEEPEST_SECTION = 2
+_MOST_NAMES = 4
+
+
+@rule("hydra/undefined-key", code="HYD005", severity=Severity.ERROR, criteria=(2, 7))
+def undefined_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """A config key is read without a default, and no run's config defines it.
+
+    ## What it does
+    Composes the config of every run under every mode, follows the program through its functions,
+    and reports keys that are read as `cfg.a.b` or `cfg["a"]["b"]` and are not there when they are
+    read. The config is followed through parameters, aliases, `self`, `OmegaConf.to_container` and
+    copies, and what the program itself writes counts. Entries are the main module, the training
+    module when the main module starts it as a process, and the evaluation module when it uses
+    Hydra.
+
+    Safe reads are no findings: `.get`, `getattr` with a default, `in`, `hasattr`,
+    `OmegaConf.select`, reads behind a check of the key, and reads inside a `try` whose handler goes
+    on. So are reads on ways that the config does not decide, and configs that cannot be composed
+    from here. One cause is one finding: all reads from a section that is empty are told together.
+
+    ## Why is this bad
+    The config is a struct: reading a key that it does not hold raises `ConfigAttributeError`, and
+    the run stops there, often after the data was downloaded and the model was built.
+
+    ## Example
+    `config/run/proposed-small-cnn.yaml`:
+    ```yaml
+    training:
+      epochs: 10
+    ```
+    `src/train.py`:
+    ```python
+    warmup = cfg.run.training.warmup_steps
+    ```
+
+    ## Use instead
+    ```yaml
+    training:
+      epochs: 10
+      warmup_steps: 100
+    ```
+
+    ## References
+    - Criteria 2 and 7 of the experiment protocol
+    - [OmegaConf: struct flag](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html)
+    """
+    found = _causes(experiment)
+    yield from found.questions
+    for cause in found.causes:
+        if cause.kind == "undefined":
+            yield _undefined(cause)
+
+
+@rule("hydra/undefined-in-some-runs", code="HYD006", severity=Severity.ERROR, criteria=(2, 7))
+def undefined_in_some_runs(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """A config key is read without a default, and the configs of some runs do not define it.
+
+    ## What it does
+    Like `hydra/undefined-key`, for keys that other runs of the experiment do define. The runs that
+    stop are named. A read that only happens in runs that define the key is no finding.
+
+    ## Why is this bad
+    One method of the comparison runs and the other one stops with `ConfigAttributeError`, so that
+    there is nothing to compare.
+
+    ## Example
+    `config/run/proposed-small-cnn.yaml`:
+    ```yaml
+    method:
+      name: label-smoothing
+      smoothing: 0.1
+    ```
+    `config/run/comparative-1-small-cnn.yaml`:
+    ```yaml
+    method:
+      name: cross-entropy
+    ```
+    `src/model.py`:
+    ```python
+    loss = nn.CrossEntropyLoss(label_smoothing=cfg.run.method.smoothing)
+    ```
+
+    ## Use instead
+    ```python
+    loss = nn.CrossEntropyLoss(label_smoothing=cfg.run.method.get("smoothing", 0.0))
+    ```
+
+    ## References
+    - Criteria 2 and 7 of the experiment protocol
+    - [OmegaConf: struct flag](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html)
+    """
+    found = _causes(experiment)
+    yield from found.questions
+    for cause in found.causes:
+        if cause.kind == "some-runs":
+            yield _in_some_runs(cause)
+
+
+@rule("hydra/key-in-wrong-section", code="HYD016", severity=Severity.ERROR, criteria=(2, 7))
+def key_in_wrong_section(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """A config key is read at one level, while the runs define it at another.
+
+    ## What it does
+    Like `hydra/undefined-key`, for keys that the config of every run holds elsewhere: `cfg.model`
+    is read where the run's config stands under `cfg.run`, or `cfg.run.wandb` where the section is
+    at the root. The right path is named. All keys that are off by the same section are one
+    finding, with every place attached.
+
+    ## Why is this bad
+    `run=<id>` puts the file `config/run/<id>.yaml` under `cfg.run`, not at the root. Reading it at
+    the root raises `ConfigAttributeError`; where the root has an empty section of that name, the
+    error comes with the first key of the section.
+
+    ## Example
+    ```python
+    epochs = cfg.training.epochs
+    ```
+
+    ## Use instead
+    ```python
+    epochs = cfg.run.training.epochs
+    ```
+    or `# @package _global_` as the first line of every run config.
+
+    ## References
+    - Criteria 2 and 7 of the experiment protocol
+    - [Hydra: packages](https://hydra.cc/docs/advanced/overriding_packages/)
+    """
+    found = _causes(experiment)
+    yield from found.questions
+    for cause in found.causes:
+        if cause.kind == "wrong-section":
+            yield _in_wrong_section(cause)
+
+
+# ---- reads of keys that are not there ----
+
+
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    """A read of a key that is not there.
+
+    ``full`` is the whole path that is read, of which the first ``cut`` keys lead to where nothing
+    is. ``sure`` says that it happens, False that this is not decided. ``right`` are the paths at
+    which the run's config holds what is read. ``taken`` is where the section was taken out of the
+    config, when that is another line. ``parent`` is what stands in front of the key.
+    """
+
+    full: Keys
+    cut: int
+    sure: bool
+    path: str
+    place: f.Place
+    right: tuple[Keys, ...]
+    taken: tuple[str, int] | None
+    parent: object
+    run_id: str | None
+    mode: str | None
+    entry: str
+    origin: str | None
+
+    @property
+    def name(self) -> Keys:
+        return self.full[: self.cut]
+
+
+@dataclass(slots=True)
+class _Cause:
+    """Reads that fail for one reason; ``key`` tells the causes of a kind apart."""
+
+    kind: str
+    key: object
+    misses: list[_Miss] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Causes:
+    causes: list[_Cause] = field(default_factory=list)
+    questions: list[Unknown] = field(default_factory=list)
+
+
+def _causes(experiment: Experiment) -> _Causes:
+    found: _Causes | None = experiment.shared.get("undefined keys")
+    if found is None:
+        found = experiment.shared["undefined keys"] = _find(experiment)
+    return found
+
+
+def _find(experiment: Experiment) -> _Causes:
+    result = _Causes()
+    by_entry: dict[str, list[Execution]] = {}
+    reasons: dict[str, Undecided] = {}
+    for one in executions(experiment):
+        if isinstance(one, Undecided):
+            reasons.setdefault(one.entry, one)
+        else:
+            by_entry.setdefault(one.entry, []).append(one)
+    for undecided in reasons.values():
+        result.questions.append(
+            Unknown(
+                reason=f"what {undecided.entry} reads cannot be held against a config: "
+                f"{undecided.reason}",
+                decided_by="a config that composes",
+                path=undecided.path,
+            )
+        )
+    causes: dict[tuple[str, object], _Cause] = {}
+    for entry_executions in by_entry.values():
+        misses = [m for e in entry_executions for m in _misses(e, experiment)]
+        for name in dict.fromkeys(m.name for m in misses):
+            same = [m for m in misses if m.name == name]
+            kind, key = _kind(name, same, entry_executions)
+            causes.setdefault((kind, key), _Cause(kind, key)).misses.extend(same)
+    result.causes = [c for c in causes.values() if any(m.sure for m in c.misses)]
+    return result
+
+
+def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str, object]:
+    """The rule that a key's misses belong to, and what they have in common with others."""
+    if any(at_keys(e.tree, name) is not ABSENT for e in within):
+        return "some-runs", name
+    full = misses[0].full
+    shifts = {_shift(m.full, right) for m in misses for right in m.right}
+    if len(shifts) == 1 and all(m.right for m in misses):
+        return "wrong-section", shifts.pop()
+    parent = misses[0].parent
+    if isinstance(parent, Mapping) and not parent and len(name) > 1:
+        return "undefined", full[: len(name) - 1]
+    return "undefined", name
+
+
+def _shift(full: Keys, right: Keys) -> tuple[Keys, Keys]:
+    """What has to be taken out of a path, and put in its place, to get another one."""
+    same = 0
+    while same < min(len(full), len(right)) and full[-1 - same] == right[-1 - same]:
+        same += 1
+    return full[: len(full) - same], right[: len(right) - same]
+
+
+def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
+    entry, env = execution.trace, execution.special.env
+    certain = _Certain(entry, env)
+    taken: dict[tuple[int, Keys], tuple[str, int]] = {}
+    files = execution.document.files
+    unknown_code = _hands_over(execution, experiment)
+    for number, (state, event) in enumerate(
+        zip(execution.special.states, entry.events, strict=True)
+    ):
+        if state is False or not isinstance(event, f.Read):
+            continue
+        row = entry.values[event.at]
+        if not isinstance(row, f.Config):
+            continue
+        keys = keys_of(row.path, env)
+        if isinstance(keys, NotKnown):
+            continue
+        path = files[event.place.file]
+        here = (path, event.place.line)
+        taken.setdefault((row.root, tuple(keys)), here)
+        if event.how not in _STRICT or number > unknown_code:
+            continue
+        if entry.roots[row.root].kind == "container" and event.how == "attribute":
+            continue
+        tree = env.tree(row.root, row.version)
+        cut = next((n for n in range(1, len(keys) + 1) if at_keys(tree, keys[:n]) is ABSENT), None)
+        if cut is None or cut <= event.held:
+            continue
+        parent = at_keys(tree, keys[: cut - 1])
+        if isinstance(parent, list) or _answers(parent, keys[cut - 1]):
+            continue
+        before = _before(row.root, execution)
+        if before is None:
+            continue
+        full = (*before, *keys)
+        source = taken.get((row.root, tuple(keys[: event.held]))) if event.held else None
+        yield _Miss(
+            full=full,
+            cut=len(before) + cut,
+            sure=state is True or certain.happens(event.guard),
+            path=path,
+            place=event.place,
+            right=_elsewhere(execution.tree, full, len(before) + cut),
+            taken=None if source == here else source,
+            parent=parent,
+            run_id=execution.run_id,
+            mode=execution.mode,
+            entry=execution.entry,
+            origin=_file_of(execution, full[: len(before) + cut - 1]),
+        )
+
+
+def _hands_over(execution: Execution, experiment: Experiment) -> int:
+    """The first event after which code that is not there may have changed the config."""
+    for number, event in enumerate(execution.trace.events):
+        if isinstance(event, f.Import) and event.own:
+            path = f"{event.name.replace('.', '/')}.py"
+            if experiment.state(path) in (FileState.WITHHELD, FileState.EMPTY):
+                return number
+    return len(execution.trace.events)
+
+
+def _answers(parent: object, key: str | int) -> bool:
+    """Whether a value has the attribute although the config has no such key."""
+    if isinstance(parent, Mapping):
+        return key in _METHODS
+    return isinstance(key, int) or hasattr(parent, key)
+
+
+def _before(root: int, execution: Execution) -> Keys | None:
+    """The path in Hydra's config that a config object was made from; None for another origin."""
+    keys: Keys = ()
+    for _ in range(len(execution.trace.roots)):
+        row = execution.trace.roots[root]
+        if row.kind == "hydra":
+            return keys
+        if row.kind not in ("copy", "container", "create", "masked") or len(row.sources) != 1:
+            return None
+        source = execution.trace.values[row.sources[0]]
+        if not isinstance(source, f.Config):
+            return None
+        inner = keys_of(source.path, execution.special.env)
+        if isinstance(inner, NotKnown):
+            return None
+        keys = (*inner, *keys)
+        root = source.root
+    return None
+
+
+def _file_of(execution: Execution, section: Keys) -> str | None:
+    """The file that gives a section its first key, where the key would be defined."""
+    origin = execution.composed.origin(section) if section else None
+    return None if origin is None else origin.path
+
+
+def _elsewhere(tree: Mapping[str | int, Any], full: Keys, cut: int) -> tuple[Keys, ...]:
+    """The paths at which the config does hold what is read, fewest sections off first."""
+    sections = list(_sections(tree, ()))
+    for wanted in dict.fromkeys((full, full[:cut])):
+        for depth in range(1, _DEEPEST_SECTION + 1):
+            found = [
+                (*section, *wanted)
+                for section in sections
+                if len(section) == depth and _holds(tree, (*section, *wanted))
+            ]
+            if found:
+                return tuple(found)
+        for start in range(1, cut):
+            if _holds(tree, wanted[start:]):
+                return (wanted[start:],)
+            between = [
+                (*section, *wanted[start:])
+                for section in sections
+                if section[:start] == wanted[:start]
+                and len(section) == start + 1
+                and _holds(tree, (*section, *wanted[start:]))
+            ]
+            if between:
+                return tuple(between)
+    return ()
+
+
+def _holds(tree: Mapping[str | int, Any], path: Keys) -> bool:
+    found = at_keys(tree, path)
+    return found is not ABSENT and not isinstance(found, NotKnown)
+
+
+def _sections(tree: Mapping[str | int, Any], at: Keys) -> Iterator[Keys]:
+    if len(at) >= _DEEPEST_SECTION + 1:
+        return
+    for key, inner in tree.items():
+        if isinstance(inner, Mapping):
+            yield (*at, key)
+            yield from _sections(inner, (*at, key))
+
+
+class _Certain:
+    """Which events happen for all that is known: where the config leaves a condition open, the
+    condition does not ask what the config holds.
+
+    Such are loops over data, and questions to the machine (``torch.cuda.is_available()``): both
+    ways are taken on some machine or in some iteration.
+    """
+
+    def __init__(self, entry: f.EntryTrace, env: Env) -> None:
+        self.entry = entry
+        self.env = env
+        self._known: dict[int, bool] = {}
+        self._raising: set[int] | None = None
+
+    def happens(self, guard: int) -> bool:
+        """Whether an event under the guard happens in this sense."""
+        while guard:
+            row = self.entry.guards[guard]
+            truth = condition(row.condition, self.env)
+            value = self.entry.values[row.condition]
+            if isinstance(value, f.Raised):
+                if row.expected or not self._raises_on(value.attempt):
+                    return False
+            elif truth is None:
+                if not self._free(row.condition, 0):
+                    return False
+            elif truth != row.expected:
+                return False
+            guard = row.parent
+        return True
+
+    def _raises_on(self, attempt: int) -> bool:
+        """Whether the handlers of a ``try`` end in another exception."""
+        if self._raising is None:
+            self._raising = set()
+            for event in self.entry.events:
+                row = self.entry.guards[event.guard]
+                value = self.entry.values[row.condition]
+                ends = isinstance(event, f.Raise) or (
+                    isinstance(event, f.LibraryCall) and event.name == "sys.exit"
+                )
+                if ends and row.expected and isinstance(value, f.Raised):
+                    self._raising.add(value.attempt)
+        return attempt in self._raising
+
+    def _free(self, value: f.ValueId, depth: int) -> bool:
+        if depth > 40:
+            return False
+        known = self._known.get(value)
+        if known is None:
+            self._known[value] = False
+            known = self._known[value] = self._is_free(value, depth + 1)
+        return known
+
+    def _is_free(self, value: f.ValueId, depth: int) -> bool:
+        row = self.entry.values[value]
+        inner: Sequence[f.ValueId] = ()
+        match row:
+            case f.Config() | f.Has():
+                found = evaluate(value, self.env)
+                return found is not ABSENT and not isinstance(found, NotKnown)
+            case f.UnknownValue():
+                return row.reason == "loop"
+            case f.Raised() | f.Parameter() | f.Function() | f.Bound() | f.Super():
+                return False
+            case f.Ran() | f.Called():
+                inner = (self.entry.loops[row.loop].over,)
+                over = self.entry.values[inner[0]]
+                if isinstance(row, f.Called) and not isinstance(over, f.Config | f.Has):
+                    return True
+                if isinstance(over, f.UnknownValue):
+                    return True
+            case f.CallValue():
+                callee = self.entry.values[row.callee]
+                if isinstance(callee, f.Library) and callee.name in _ASKING:
+                    return False
+                inner = (row.callee, *row.args, *(v for _, v in row.kwargs))
+            case f.Attribute() | f.Element() | f.Key():
+                inner = (row.of,)
+            case f.Item():
+                inner = (row.of, row.key)
+            case f.Binary() | f.Compare():
+                inner = (row.left, row.right)
+            case f.Unary() | f.Not() | f.Star() | f.Each():
+                inner = (row.value,)
+            case f.All():
+                inner = [v for v, _ in row.conditions]
+            case f.Select():
+                inner = (row.test, row.yes, row.no)
+            case f.Template():
+                inner = row.parts
+            case f.ListValue() | f.TupleValue() | f.SetValue():
+                inner = row.items
+            case f.DictValue():
+                inner = [v for pair in row.items for v in pair]
+        return all(self._free(v, depth) for v in inner)
+
+
+# ---- words ----
+
+
+def _dotted(keys: Keys) -> str:
+    return "cfg" + "".join(f".{k}" if isinstance(k, str) else f"[{k}]" for k in keys)
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = [f"`{name}`" for name in names[:_MOST_NAMES]]
+    if len(names) > _MOST_NAMES:
+        return f"{', '.join(shown)} and {len(names) - _MOST_NAMES} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _plain_names(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
+
+
+def _hit(cause: _Cause, message: str, help_: str) -> Hit:
+    first = next(m for m in cause.misses if m.sure)
+    sure = [m for m in cause.misses if m.sure]
+    related: dict[tuple[str, int], Related] = {}
+    for miss in cause.misses:
+        name = _dotted(miss.name)
+        if miss.taken is not None and miss.taken != (first.path, first.place.line):
+            words = f"The section that lacks `{name}` is taken from the config here."
+            related.setdefault(
+                miss.taken, Related(path=miss.taken[0], line=miss.taken[1], message=words)
+            )
+    for miss in cause.misses:
+        here = (miss.path, miss.place.line)
+        if here == (first.path, first.place.line):
+            continue
+        name = _dotted(miss.full)
+        words = f"`{name}` is read here too."
+        if len(miss.right) == 1:
+            words = f"`{name}` is read here; it is at `{_dotted(miss.right[0])}`."
+        related[here] = Related(path=miss.path, line=miss.place.line, message=words)
+    return Hit(
+        path=first.path,
+        line=first.place.line,
+        column=first.place.column,
+        end_line=first.place.end_line,
+        end_column=first.place.end_column,
+        message=message,
+        help=help_,
+        related=tuple(related[at] for at in sorted(related)),
+        runs=tuple(dict.fromkeys(m.run_id for m in sure if m.run_id is not None)),
+        modes=tuple(dict.fromkeys(m.mode for m in sure if m.mode is not None)),
+    )
+
+
+def _undefined(cause: _Cause) -> Hit:
+    first = next(m for m in cause.misses if m.sure)
+    names = list(dict.fromkeys(_dotted(m.name) for m in cause.misses))
+    key, section = first.name[-1], first.name[:-1]
+    parent = first.parent
+    whose = "no run's config defines" if first.run_id is not None else "its config does not define"
+    if not isinstance(parent, Mapping):
+        held = "null" if parent is None else f"{parent!r}"
+        message = f"`{names[0]}` is read, but `{_dotted(section)}` holds {held} and no keys."
+    elif len(names) > 1:
+        message = f"`{_dotted(section)}` is empty, but {_names(names)} are read from it without a default."
+    else:
+        message = f"`{names[0]}` is read without a default, but {whose} it."
+    where = _where(first)
+    help_ = f"Define `{key}` under `{_dotted(section)}` in {where}"
+    if not section:
+        help_ = f"Define `{key}` in {where}"
+    if not isinstance(parent, Mapping):
+        help_ = f"Make `{_dotted(section)}` a mapping that holds `{key}`"
+        help_ += f" in {where}" if where else ""
+    if len(first.right) > 1:
+        help_ += f"; there is {_names([_dotted(r) for r in first.right])}"
+    elif isinstance(parent, Mapping) and len(names) == 1:
+        help_ += f', or read it with a default: `{_dotted(section)}.get("{key}", …)`'
+    return _hit(cause, message, help_ + ".")
+
+
+def _where(miss: _Miss) -> str:
+    """The file in which a key would have to be defined."""
+    if miss.name[0] == "run" and miss.run_id is not None:
+        return "every run config"
+    return miss.origin or "the primary config"
+
+
+def _in_some_runs(cause: _Cause) -> Hit:
+    first = next(m for m in cause.misses if m.sure)
+    runs = list(dict.fromkeys(m.run_id for m in cause.misses if m.sure and m.run_id))
+    modes = list(dict.fromkeys(m.mode for m in cause.misses if m.sure and m.mode))
+    name = _dotted(first.name)
+    words = "run" if len(runs) == 1 else "runs"
+    if runs:
+        message = (
+            f"`{name}` is read without a default, but the {words} {_plain_names(runs)} "
+            f"{'does' if len(runs) == 1 else 'do'} not define it, as others do."
+        )
+    else:
+        message = f"`{name}` is read without a default, but in mode {_plain_names(modes)} it is \
+not defined."
+    section = first.name[:-1]
+    help_ = f"Define `{name}` in the config of {_plain_names(runs) or 'every mode'}"
+    if isinstance(first.parent, Mapping):
+        help_ += f', or read it with a default: `{_dotted(section)}.get("{first.name[-1]}", …)`'
+    return _hit(cause, message, help_ + ".")
+
+
+def _in_wrong_section(cause: _Cause) -> Hit:
+    first = next(m for m in cause.misses if m.sure)
+    right = first.right[0]
+    out, put = _shift(first.full, right)
+    # What is off by a section is told by its uppermost keys: all below them is off too.
+    names = list(dict.fromkeys(_dotted(m.full[: len(out) + 1]) for m in cause.misses))
+    rights = dict.fromkeys(_dotted((*put, *m.full[len(out) :][:1])) for m in cause.misses)
+    if len(names) == 1:
+        message = f"`{_dotted(first.full)}` is read, but the config holds it at \
+`{_dotted(right)}`."
+        help_ = f"Read `{next(iter(rights))}`"
+    else:
+        level = f"under `{_dotted(put)}`" if put else "at the root"
+        message = f"{_names(names)} are read, but the config holds them {level}."
+        help_ = f"Read {_names(list(rights))}"
+    if put == ("run",) and not out:
+        help_ += ", or begin every run config with `# @package _global_`"
+    return _hit(cause, message, help_ + ".")
