@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from explint.compose.yaml import YamlDocument
 from explint.executions import Execution, Undecided, executions
 from explint.model import Related, Severity
 from explint.package import FileState
@@ -15,7 +16,7 @@ from explint.trace.specialise import ABSENT, Env, at_keys, condition, evaluate, 
 from explint.trace.specialise import Unknown as NotKnown
 
 if TYPE_CHECKING:
-    from explint.experiment import Experiment
+    from explint.experiment import Experiment, RunConfig
 
 Keys = tuple[str | int, ...]
 
@@ -26,6 +27,7 @@ _METHODS = frozenset({*dir(dict), *dir(list), "content", "merge_with", "pretty",
 _ASKING = frozenset({"isinstance", "hasattr", "callable", "getattr", "type", "issubclass"})
 _DEEPEST_SECTION = 2
 _MOST_NAMES = 4
+_NOT_LOADED = "the run config is not loaded"
 
 
 @rule("hydra/undefined-key", code="HYD005", severity=Severity.ERROR, criteria=(2, 7))
@@ -170,7 +172,9 @@ class _Miss:
     ``full`` is the whole path that is read, of which the first ``cut`` keys lead to where nothing
     is. ``sure`` says that it happens, False that this is not decided. ``right`` are the paths at
     which the run's config holds what is read. ``taken`` is where the section was taken out of the
-    config, when that is another line. ``parent`` is what stands in front of the key.
+    config, when that is another line. ``parent`` is what stands in front of the key, ``origin`` the
+    file that gives it. ``unloaded`` is the run's own config file, when that would define the key
+    and is no part of the composed config.
     """
 
     full: Keys
@@ -185,6 +189,7 @@ class _Miss:
     mode: str | None
     entry: str
     origin: str | None
+    unloaded: str | None
 
     @property
     def name(self) -> Keys:
@@ -246,13 +251,14 @@ def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str
     """The rule that a key's misses belong to, and what they have in common with others."""
     if any(at_keys(e.tree, name) is not ABSENT for e in within):
         return "some-runs", name
-    full = misses[0].full
+    if any(m.unloaded for m in misses):
+        return "undefined", _NOT_LOADED
     shifts = {_shift(m.full, right) for m in misses for right in m.right}
     if len(shifts) == 1 and all(m.right for m in misses):
         return "wrong-section", shifts.pop()
     parent = misses[0].parent
     if isinstance(parent, Mapping) and not parent and len(name) > 1:
-        return "undefined", full[: len(name) - 1]
+        return "undefined", name[:-1]
     return "undefined", name
 
 
@@ -270,6 +276,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     taken: dict[tuple[int, Keys], tuple[str, int]] = {}
     files = execution.document.files
     unknown_code = _hands_over(execution, experiment)
+    run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
     for number, (state, event) in enumerate(
         zip(execution.special.states, entry.events, strict=True)
     ):
@@ -313,6 +320,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             mode=execution.mode,
             entry=execution.entry,
             origin=_file_of(execution, full[: len(before) + cut - 1]),
+            unloaded=_unloaded(execution, full, run_files),
         )
 
 
@@ -357,6 +365,18 @@ def _file_of(execution: Execution, section: Keys) -> str | None:
     """The file that gives a section its first key, where the key would be defined."""
     origin = execution.composed.origin(section) if section else None
     return None if origin is None else origin.path
+
+
+def _unloaded(execution: Execution, full: Keys, files: Sequence[RunConfig]) -> str | None:
+    """The run's config file, when it holds the key and the composed config is made without it."""
+    at_root = full[1:] if full[0] == "run" else full
+    for file in files:
+        doc = file.doc
+        if not isinstance(doc, YamlDocument) or file.path in execution.composed.files:
+            continue
+        if isinstance(doc.value, dict) and at_root and at_root[0] in doc.value:
+            return file.path
+    return None
 
 
 def _elsewhere(tree: Mapping[str | int, Any], full: Keys, cut: int) -> tuple[Keys, ...]:
@@ -555,12 +575,15 @@ def _undefined(cause: _Cause) -> Hit:
     names = list(dict.fromkeys(_dotted(m.name) for m in cause.misses))
     key, section = first.name[-1], first.name[:-1]
     parent = first.parent
+    if cause.key == _NOT_LOADED:
+        return _not_loaded(cause)
     whose = "no run's config defines" if first.run_id is not None else "its config does not define"
     if not isinstance(parent, Mapping):
         held = "null" if parent is None else f"{parent!r}"
         message = f"`{names[0]}` is read, but `{_dotted(section)}` holds {held} and no keys."
     elif len(names) > 1:
-        message = f"`{_dotted(section)}` is empty, but {_names(names)} are read from it without a default."
+        read = _names(names)
+        message = f"`{_dotted(section)}` is empty, but {read} are read from it without a default."
     else:
         message = f"`{names[0]}` is read without a default, but {whose} it."
     where = _where(first)
@@ -575,6 +598,20 @@ def _undefined(cause: _Cause) -> Hit:
     elif isinstance(parent, Mapping) and len(names) == 1:
         help_ += f', or read it with a default: `{_dotted(section)}.get("{key}", …)`'
     return _hit(cause, message, help_ + ".")
+
+
+def _not_loaded(cause: _Cause) -> Hit:
+    files = list(dict.fromkeys(m.unloaded for m in cause.misses if m.unloaded))
+    heads = [m.full[:2] if m.full[0] == "run" else m.full[:1] for m in cause.misses]
+    names = list(dict.fromkeys(_dotted(head) for head in heads))
+    return _hit(
+        cause,
+        f"{_names(names)} {'is' if len(names) == 1 else 'are'} read, but {files[0]}, which defines "
+        f"{'it' if len(names) == 1 else 'them'}, is not part of the config that Hydra composes.",
+        f"Load {files[0]} before its keys are read: with `- run: ???` in the defaults list and the "
+        "file in the group `run` its keys stand under `cfg.run`, and with `OmegaConf.load` the "
+        "code merges it itself.",
+    )
 
 
 def _where(miss: _Miss) -> str:
