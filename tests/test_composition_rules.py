@@ -180,6 +180,11 @@ def test_what_decides_is_not_there(files: dict[str, str | None], reason: str) ->
         assert reason in said
 
 
+def test_an_empty_search_path_adds_no_folder() -> None:
+    primary = "mode: full\nresults_dir: out\nhydra: {searchpath: []}\n"
+    assert len(hits(composition_error, experiment({CONFIG: primary}))) == 1
+
+
 def test_a_cut_record_decides_no_missing_run() -> None:
     held = experiment(runs=(Run("three"),), record=Record(truncated=True))
     assert not hits(run_config_missing, held)

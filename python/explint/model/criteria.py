@@ -21,7 +21,7 @@ CRITERIA: dict[int, Criterion] = {
         Criterion(
             number=2,
             title="Hydra integration",
-            undecided="config reads, composition and command lines are not judged yet",
+            undecided="config reads and the command lines that code builds are not judged yet",
         ),
         Criterion(
             number=3,

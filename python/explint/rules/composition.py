@@ -73,7 +73,7 @@ def no_config_name(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     ## References
     - Criterion 2 of the experiment protocol
-    - [Hydra: @hydra.main](https://hydra.cc/docs/advanced/hydra-command-line-flags/)
+    - [Hydra: the primary config](https://hydra.cc/docs/tutorials/basic/your_first_app/config_file/)
     """
     if experiment.profile.commands.train is None:
         return
@@ -294,6 +294,7 @@ def run_config_missing(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     ## References
     - Criteria 5 and 7 of the experiment protocol
+    - [Hydra: config groups](https://hydra.cc/docs/tutorials/basic/your_first_app/config_groups/)
     """
     config = experiment.profile.config
     if config.run_file is None:
