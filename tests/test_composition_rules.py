@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from explint.compose import reference
 from explint.compose.carry import refusal
+from explint.core import PackageFacts
 from explint.experiment import Experiment
 from explint.model import Confidence, ProfileChoice, SourceInfo
 from explint.package import File, FileState, Package, Record, Run
@@ -68,7 +69,8 @@ def experiment(
         ),
         load_profile(profile),
         ProfileChoice(name=profile, reason="asked for"),
-        None,  # type: ignore[arg-type] - these rules read nothing the core found
+        # These rules read nothing that the core found.
+        PackageFacts(version=0, files=[], findings=[], unknowns=[], crashes=[]),
     )
 
 
@@ -127,7 +129,7 @@ def test_yaml_is_told_here_when_no_other_rule_does() -> None:
 
 
 def test_an_unsafe_id_does_not_hide_what_stands_behind_it() -> None:
-    files = {"config/run/a (b).yaml": "defaults: [nothing]\nrun_id: a (b)\n"}
+    files: dict[str, str | None] = {"config/run/a (b).yaml": "defaults: [nothing]\nrun_id: a (b)\n"}
     held = experiment(files)
     (unsafe,) = hits(unsafe_run_id, held)
     assert (unsafe.path, unsafe.line, unsafe.runs) == ("config/run/a (b).yaml", 2, ("a (b)",))

@@ -294,6 +294,7 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
     for row, path, what in crashes:
         findings.append(_crash_finding(row, path, what))
         questions.append(OpenQuestion(row, f"the rule failed: {what}", "a repaired explint", path))
+    findings = [_under(job.profile, f) for f in findings]
     findings.sort(key=lambda f: f.sort_key)
 
     undecided = {q.rule.name for q in questions}
@@ -345,6 +346,12 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
         notes=job.package.notes,
     )
     return report, text
+
+
+def _under(profile: Profile, finding: Finding) -> Finding:
+    """The finding with the severity its rule has under the protocol."""
+    severity = profile.severity.get(finding.rule)
+    return finding if severity is None else msgspec.structs.replace(finding, severity=severity)
 
 
 def _ask(rule: PythonRule, experiment: Experiment) -> tuple[list[Hit | Unknown], str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from explint.model.coverage import Coverage
+from explint.model.coverage import Coverage, Failed
 from explint.model.finding import Finding, Severity, State
 from explint.model.verdict import Verdict
 
@@ -58,6 +58,11 @@ class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int = 0
     complete: bool = True
     notes: tuple[str, ...] = ()
+
+    def unnamed_failures(self) -> tuple[Failed, ...]:
+        """The failed files that no shown finding names already."""
+        named = {f.path for f in self.findings if f.rule == "structure/unreadable-file"}
+        return tuple(f for f in self.coverage.failed if f.path not in named)
 
     def counted(self) -> tuple[Finding, ...]:
         """The findings that are open: neither suppressed nor in a baseline."""

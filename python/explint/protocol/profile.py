@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from explint.model import Severity
+
 Job = Literal["entry", "train", "evaluate", "preprocess", "model"]
 ValueType = Literal["string", "integer", "number", "boolean", "mapping", "list", "null"]
 
@@ -218,6 +220,8 @@ class Profile(Section, frozen=True):
     """A protocol: everything rules need to know of what was asked of a package.
 
     ``extends`` names the profile this one changes: a shipped one, or a file relative to this one.
+    ``severity`` maps rule names to the severity they have under this protocol; it decides the
+    verdict, where a severity in a configuration file does not.
     """
 
     name: str
@@ -236,6 +240,7 @@ class Profile(Section, frozen=True):
     wandb: Wandb = Wandb()
     data: Data = Data()
     safety: Safety = Safety()
+    severity: dict[str, Severity] = {}
 
     def mode(self, value: str) -> Mode | None:
         """The mode of that name or alias."""

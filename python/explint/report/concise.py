@@ -31,7 +31,7 @@ class ConciseReporter(OneOrMany):
         prefix = f"{self._show(package.id)}: " if several and not folder else ""
         for note in package.notes:
             self._note(self._show(package.id), note)
-        for failed in package.coverage.failed:
+        for failed in package.unnamed_failures():
             path = self._places.of(package.source, failed.path).file if folder else failed.path
             self._error(f"{prefix}{self._show(path)}", failed.reason)
         for f in package.counted():

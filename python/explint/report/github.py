@@ -39,7 +39,7 @@ class GithubReporter:
             if f.end_line == f.line and f.end_column > f.column:
                 where["endColumn"] = f.end_column
             self._command(_COMMANDS[f.severity], place, where, f"{f.rule} ({f.code})", text)
-        for failed in package.coverage.failed:
+        for failed in package.unnamed_failures():
             place = self._places.of(package.source, failed.path)
             self._command("error", place, {"line": 1, "col": 1}, "file not read", failed.reason)
 

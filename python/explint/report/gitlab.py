@@ -46,7 +46,7 @@ class GitlabReporter:
             place = self._places.of(package.source, f.path)
             text = f"{f.message} {f.help}".strip()
             self._entry(f.rule, _SEVERITIES[f.severity], text, place, f.line, key)
-        for failed in package.coverage.failed:
+        for failed in package.unnamed_failures():
             place = self._places.of(package.source, failed.path)
             text = f"The file could not be read: {failed.reason}"
             key = (package.id, "failed", failed.path)

@@ -46,13 +46,13 @@ class JunitReporter:
             failures += f.state is State.OPEN and f.severity is not Severity.INFO
             skipped += f.state is not State.OPEN
             cases.append(self._finding(package, f))
-        for failed in package.coverage.failed:
+        for failed in package.unnamed_failures():
             path = str(self._places.of(package.source, failed.path))
             cases.append(self._problem(path, "file", failed.reason))
         if not cases:
             case = f"{self._attribute(package.id)} name={self._attribute('no findings')}"
             cases.append(f"<testcase classname={case}/>")
-        errors = len(package.coverage.failed)
+        errors = len(package.unnamed_failures())
         self._suite(package.id, cases, failures, errors, skipped)
 
     def finish(self, summary: Summary) -> None:
