@@ -64,3 +64,16 @@ def test_a_check_in_a_pipe_loads_no_terminal(tmp_path: Path) -> None:
     modules = loaded(RUN, "check", ".", "--isolated", "-o", "jsonl", cwd=tmp_path)
     assert "explint._core" in modules
     assert not modules & {"rich", "zstandard", "hydra", "omegaconf", "tarfile"}
+
+
+def test_a_small_check_loads_only_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("x = 1\n")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10,<3.13"\n'
+    )
+    modules = loaded(RUN, "check", ".", "--isolated", "--exit-zero", cwd=tmp_path)
+    assert "explint.report.full" in modules
+    slow = {"packaging", "importlib.resources", "difflib", "tempfile", "zipfile", "subprocess"}
+    other_sources = {f"explint.source.{name}" for name in ("archive", "git", "record", "rows")}
+    assert not modules & (slow | other_sources | {"rich", "zstandard", "pathspec", "logging"})
