@@ -116,6 +116,8 @@ def _switch(
             if seen is not None:
                 return seen
         for flag in hints.flags:
+            if flag not in text:
+                continue
             found = re.search(rf"(?<![\w-]){re.escape(flag)}(?!\w)", text)
             if found is not None:
                 return f"{path}:{_line(text, found.start())} names {flag}"
@@ -125,7 +127,8 @@ def _switch(
 def _mode_value(path: str, text: str, values: list[str]) -> str | None:
     matched_on: str | None = None
     for number, line in enumerate(text.splitlines(), 1):
-        about_mode = _MODE.search(line) is not None
+        # The plain search spares nearly every line the pattern, which starts with a look-behind.
+        about_mode = "mode" in line.lower() and _MODE.search(line) is not None
         if about_mode and line.lstrip().startswith("match "):
             matched_on = line
         is_case = matched_on is not None and line.lstrip().startswith("case ")
