@@ -310,7 +310,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         yield _Miss(
             full=full,
             cut=len(before) + cut,
-            sure=state is True or certain.happens(event.guard),
+            sure=certain.happens(event.guard),
             path=path,
             place=event.place,
             right=_elsewhere(execution.tree, full, len(before) + cut),
@@ -452,15 +452,21 @@ class _Certain:
         return True
 
     def _raises_on(self, attempt: int) -> bool:
-        """Whether the handlers of a ``try`` end in another exception."""
+        """Whether the first handler of a ``try`` ends in another exception."""
         if self._raising is None:
             self._raising = set()
             for event in self.entry.events:
-                row = self.entry.guards[event.guard]
-                value = self.entry.values[row.condition]
                 ends = isinstance(event, f.Raise) or (
                     isinstance(event, f.LibraryCall) and event.name == "sys.exit"
                 )
+                row = self.entry.guards[event.guard]
+                value = self.entry.values[row.condition]
+                if isinstance(value, f.UnknownValue) and value.reason == "exception":
+                    if not row.expected:
+                        continue
+                    # Whether the handler's type fits stands between.
+                    row = self.entry.guards[row.parent]
+                    value = self.entry.values[row.condition]
                 if ends and row.expected and isinstance(value, f.Raised):
                     self._raising.add(value.attempt)
         return attempt in self._raising
