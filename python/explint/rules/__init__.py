@@ -18,7 +18,12 @@ from explint.rules.env import (
     unknown_distribution,
 )
 from explint.rules.hydra import invalid_run_config, missing_section
-from explint.rules.keys import key_in_wrong_section, undefined_in_some_runs, undefined_key
+from explint.rules.keys import (
+    key_in_wrong_section,
+    struct_write,
+    undefined_in_some_runs,
+    undefined_key,
+)
 from explint.rules.registry import PythonRule
 from explint.rules.wandb import no_project
 
@@ -36,6 +41,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         composition_error,
         undefined_key,
         undefined_in_some_runs,
+        struct_write,
         bad_override,
         unsafe_run_id,
         missing_section,

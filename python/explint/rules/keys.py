@@ -125,6 +125,51 @@ def undefined_in_some_runs(experiment: Experiment) -> Iterator[Hit | Unknown]:
             yield _in_some_runs(cause)
 
 
+@rule("hydra/struct-write", code="HYD007", severity=Severity.ERROR, criteria=(2, 7))
+def struct_write(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """A new key is written or merged into a config that takes none.
+
+    ## What it does
+    Reports writes (`cfg.a.new = 1`, `cfg["new"] = 1`, `OmegaConf.update`, `setdefault`,
+    `merge_with`) to keys that the composed config does not hold, and `OmegaConf.merge` of a config
+    with keys it does not hold. Hydra's config is a struct, and copies of it stay one.
+
+    Writes inside `open_dict`, after `OmegaConf.set_struct(cfg, False)`, with `force_add=True`, into
+    a config rebuilt from a plain container, inside a `try` whose handler goes on, and on ways that
+    the config does not decide are no findings.
+
+    ## Why is this bad
+    The write raises `ConfigAttributeError` or `ConfigKeyError`, and the run stops. It often stands
+    in the trial switch, so that no trial ever passes.
+
+    ## Example
+    ```python
+    if cfg.mode == "trial":
+        cfg.run.training.max_batches = 2
+    ```
+
+    ## Use instead
+    ```python
+    if cfg.mode == "trial":
+        with open_dict(cfg):
+            cfg.run.training.max_batches = 2
+    ```
+    or `max_batches: null` under `training` in every run config.
+
+    ## References
+    - Criteria 2 and 7 of the experiment protocol
+    - [OmegaConf: struct flag](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html)
+    """
+    yield from _causes(experiment).questions
+    by_file: dict[str, list[_NewKey]] = {}
+    for one in executions(experiment):
+        if isinstance(one, Execution):
+            for new in _new_keys(one, experiment):
+                by_file.setdefault(new.path, []).append(new)
+    for path in sorted(by_file):
+        yield _struct_write(by_file[path])
+
+
 @rule("hydra/key-in-wrong-section", code="HYD016", severity=Severity.ERROR, criteria=(2, 7))
 def key_in_wrong_section(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """A config key is read at one level, while the runs define it at another.
@@ -306,6 +351,9 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         if before is None:
             continue
         full = (*before, *keys)
+        if at_keys(execution.tree, full[: len(before) + cut]) is not ABSENT:
+            # The program took away what was composed: nothing the configs could repair.
+            continue
         source = taken.get((row.root, tuple(keys[: event.held]))) if event.held else None
         yield _Miss(
             full=full,
@@ -522,6 +570,181 @@ class _Certain:
             case f.DictValue():
                 inner = [v for pair in row.items for v in pair]
         return all(self._free(v, depth) for v in inner)
+
+
+# ---- writes of keys that are not there ----
+
+
+@dataclass(frozen=True, slots=True)
+class _NewKey:
+    """A write of a key that a struct does not hold, and where the run's config holds that key."""
+
+    name: Keys
+    path: str
+    place: f.Place
+    right: tuple[Keys, ...]
+    run_id: str | None
+    mode: str | None
+
+
+class _Structs:
+    """Which sections of which config objects take no new keys, as the program goes on.
+
+    A section that was never given a flag of its own has that of the section around it.
+    """
+
+    def __init__(self) -> None:
+        self._flags: dict[int, dict[Keys, bool]] = {}
+        self._opened: dict[tuple[int, Keys], list[bool | None]] = {}
+
+    def make(self, root: int, *, struct: bool) -> None:
+        self._flags[root] = {(): struct}
+
+    def set(self, root: int, at: Keys, *, struct: bool) -> None:
+        if root in self._flags:
+            self._flags[root][at] = struct
+
+    def open(self, root: int, at: Keys) -> None:
+        flags = self._flags.get(root)
+        if flags is not None:
+            self._opened.setdefault((root, at), []).append(flags.get(at))
+            flags[at] = False
+
+    def close(self, root: int, at: Keys) -> None:
+        before = self._opened.get((root, at))
+        if before:
+            old = before.pop()
+            if old is None:
+                self._flags[root].pop(at, None)
+            else:
+                self._flags[root][at] = old
+
+    def is_struct(self, root: int, at: Keys) -> bool:
+        flags = self._flags.get(root, {})
+        return next((flags[at[:n]] for n in range(len(at), -1, -1) if at[:n] in flags), False)
+
+
+def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]:
+    entry, env = execution.trace, execution.special.env
+    certain = _Certain(entry, env)
+    structs = _Structs()
+    unknown_code = _hands_over(execution, experiment)
+    for number, event in execution.special.happening():
+        if number >= unknown_code:
+            return
+        if isinstance(event, f.LibraryCall) and event.name.endswith("flag_override"):
+            return
+        if isinstance(event, f.Make):
+            yield from _merged_keys(event, execution, structs, certain)
+            continue
+        if not isinstance(event, f.Write | f.Flag):
+            continue
+        row = entry.values[event.at]
+        keys = keys_of(row.path, env) if isinstance(row, f.Config) else None
+        if not isinstance(row, f.Config) or keys is None or isinstance(keys, NotKnown):
+            if isinstance(event, f.Flag):
+                return
+            continue
+        at = tuple(keys)
+        if isinstance(event, f.Flag):
+            value = evaluate(event.value, env)
+            if event.flag in ("struct", "open_dict"):
+                if execution.special.states[number] is not True or not isinstance(value, bool):
+                    # From here on nobody knows what takes new keys.
+                    return
+                if event.flag == "struct":
+                    structs.set(row.root, at, struct=value)
+                elif value:
+                    structs.open(row.root, at)
+                else:
+                    structs.close(row.root, at)
+            continue
+        if event.how in ("force", "delete"):
+            continue
+        tree = env.tree(row.root, row.version)
+        cut = next((n for n in range(1, len(at) + 1) if at_keys(tree, at[:n]) is ABSENT), None)
+        if cut is None or not isinstance(at_keys(tree, at[: cut - 1]), Mapping):
+            continue
+        if cut < len(at) and event.how in ("set", "setdefault"):
+            # `cfg.a.b = 1` without `a` fails when it reads `a`: another rule's finding.
+            continue
+        if structs.is_struct(row.root, at[: cut - 1]) and certain.happens(event.guard):
+            yield _new_key(execution, event, row.root, at)
+
+
+def _new_key(execution: Execution, event: f.AnyEvent, root: int, keys: Keys) -> _NewKey:
+    name = (*(_before(root, execution) or ()), *keys)
+    return _NewKey(
+        name=name,
+        path=execution.document.files[event.place.file],
+        place=event.place,
+        right=_elsewhere(execution.tree, name, len(name)),
+        run_id=execution.run_id,
+        mode=execution.mode,
+    )
+
+
+def _merged_keys(
+    event: f.Make, execution: Execution, structs: _Structs, certain: _Certain
+) -> Iterator[_NewKey]:
+    """What ``OmegaConf.merge`` adds to a struct; notes of what is made whether it is a struct."""
+    root, env = execution.trace.roots[event.root], execution.special.env
+    if root.kind in ("hydra", "compose"):
+        structs.make(event.root, struct=True)
+        return
+    source = execution.trace.values[root.sources[0]] if root.sources else None
+    keys = keys_of(source.path, env) if isinstance(source, f.Config) else None
+    if not isinstance(source, f.Config) or keys is None or isinstance(keys, NotKnown):
+        return
+    if root.kind not in ("copy", "merge") or not structs.is_struct(source.root, tuple(keys)):
+        return
+    structs.make(event.root, struct=root.kind == "copy")
+    if root.kind == "merge" and certain.happens(event.guard):
+        before = at_keys(env.tree(source.root, source.version), keys)
+        for new in _added(before, env.tree(event.root, len(env.entry.events)), ()):
+            yield _new_key(execution, event, source.root, (*keys, *new))
+
+
+def _added(before: object, after: object, at: Keys) -> Iterator[Keys]:
+    """The keys that a tree has and an earlier one has not, where both are mappings."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key, inner in after.items():
+            if key not in before:
+                yield (*at, key)
+            else:
+                yield from _added(before[key], inner, (*at, key))
+
+
+def _struct_write(found: Sequence[_NewKey]) -> Hit:
+    first = found[0]
+    names = list(dict.fromkeys(_dotted(n.name) for n in found))
+    message = (
+        f"`{names[0]}` is written, but the config has no such key and takes no new ones."
+        if len(names) == 1
+        else f"{_names(names)} are written, but the config has no such keys and takes no new ones."
+    )
+    help_ = f"Define {_names(names)} in the configs, or write inside `with open_dict(cfg):`."
+    if all(len(n.right) == 1 for n in found):
+        rights = dict.fromkeys(_dotted(n.right[0]) for n in found)
+        help_ = f"Write {_names(list(rights))}, where the config holds what is meant."
+    places = {(n.place.line, _dotted(n.name)) for n in found} - {
+        (first.place.line, _dotted(first.name))
+    }
+    return Hit(
+        path=first.path,
+        line=first.place.line,
+        column=first.place.column,
+        end_line=first.place.end_line,
+        end_column=first.place.end_column,
+        message=message,
+        help=help_,
+        related=tuple(
+            Related(path=first.path, line=line, message=f"`{name}` is written here too.")
+            for line, name in sorted(places)
+        ),
+        runs=tuple(dict.fromkeys(n.run_id for n in found if n.run_id is not None)),
+        modes=tuple(dict.fromkeys(n.mode for n in found if n.mode is not None)),
+    )
 
 
 # ---- words ----
