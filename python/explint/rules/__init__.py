@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from explint.rules.cli import evaluate_contract, train_contract
 from explint.rules.composition import (
     bad_override,
     composition_error,
@@ -31,6 +32,8 @@ from explint.rules.wandb import no_project
 def python_rules() -> tuple[PythonRule, ...]:
     """Every rule of the Python layer, sorted by code."""
     return (
+        evaluate_contract,
+        train_contract,
         invalid_pyproject,
         no_project_table,
         build_fails,

@@ -1,0 +1,398 @@
+"""Rules about the command lines that the protocol fixes: criteria 2 and 8."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from explint.model import Related, Severity
+from explint.rules.registry import Hit, Unknown, rule
+from explint.rules.started import module_of, unread
+
+if TYPE_CHECKING:
+    from explint.experiment import Experiment
+    from explint.trace.facts import LibraryCall, Place, TraceDocument
+    from explint.trace.specialise import Env, Specialised
+
+_RESULTS_DIR: Final = ".research/results"
+
+_TAKES_APART: Final = re.compile(
+    r"""(?:split|partition|find|index)\(\s*["'](?:=|[^"'\n]*=["'])|startswith\(|removeprefix\("""
+    r"""|from_dotlist|from_cli|["']=["']\s*(?:not\s+)?in\b|\bre\.\w+\("""
+)
+"""What code does that takes key=value words apart by itself."""
+
+_READERS: Final = re.compile(
+    r"\b(?:sys\s*\.\s*argv|argv|argparse|hydra|click|fire|typer|tyro|from_cli|absl|docopt|getopt"
+    r"|optparse|simple_parsing|jsonargparse|plac|HfArgumentParser|environ|getenv|input)\b"
+)
+
+
+@rule("cli/evaluate-contract", code="CLI001", severity=Severity.ERROR, criteria=(8,))
+def evaluate_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """The evaluation script cannot take the command line that the protocol fixes.
+
+    ## What it does
+    Hands the words of the profile's evaluation command, `results_dir=… run_ids='["a", "b"]'`, to
+    the way in which the script takes its arguments: `argparse` (the parser the script builds is
+    built again and asked), Hydra (the words are composed), `click`, `fire`, and items of
+    `sys.argv`. A script that takes `key=value` words apart by itself, or hands them to
+    `OmegaConf.from_cli`, is sound.
+
+    ## Why is this bad
+    The words have no dashes: `argparse` takes them for positional arguments. A parser with
+    `--results_dir` ends with an error, and one with a positional `results_dir` gets the whole word
+    `results_dir=…` for a folder.
+
+    ## Example
+    ```python
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--results_dir", required=True)
+    parser.add_argument("--run_ids", required=True)
+    args = parser.parse_args()
+    ```
+
+    ## Use instead
+    ```python
+    values = dict(word.split("=", 1) for word in sys.argv[1:])
+    results_dir, run_ids = values["results_dir"], json.loads(values["run_ids"])
+    ```
+
+    ## References
+    - Criterion 8 of the experiment protocol
+    """
+    command = experiment.profile.commands.evaluate
+    if command is None:
+        return
+    ids = list(experiment.run_ids()) or ["run-1", "run-2"]
+    filled = command.replace("{results_dir}", _RESULTS_DIR)
+    filled = filled.replace("{run_ids}", json.dumps(ids).replace("'", "'\\''"))
+    yield from _judge(experiment, command, filled, "evaluation")
+
+
+@rule("cli/train-contract", code="CLI002", severity=Severity.ERROR, criteria=(2,))
+def train_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """The training script cannot take the command line that the protocol fixes.
+
+    ## What it does
+    Where `src/main.py` does not start Hydra, hands the words of the profile's training command,
+    `run=… results_dir=…` and the mode's, to the way in which the script takes its arguments, as
+    `cli/evaluate-contract` does for evaluation. What Hydra makes of the words is told by
+    `hydra/composition-error` and `hydra/bad-override`.
+
+    ## Why is this bad
+    The words have no dashes: `argparse` takes them for positional arguments, and the run ends
+    before it begins, or trains something else.
+
+    ## Example
+    ```python
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--mode", default="full")
+    args = parser.parse_args()
+    ```
+
+    ## Use instead
+    ```python
+    @hydra.main(version_base=None, config_path="../config", config_name="config")
+    def main(cfg: DictConfig) -> None: ...
+    ```
+
+    ## References
+    - Criterion 2 of the experiment protocol
+    """
+    profile = experiment.profile
+    if profile.commands.train is None or not isinstance(experiment.entry, str):
+        return
+    ids = experiment.run_ids() or ("run-1",)
+    mode = next((m for m in profile.trial.modes if m.override), None)
+    template = profile.commands.train if mode is None else profile.train_command(mode)
+    filled = (template or "").replace("{results_dir}", _RESULTS_DIR).replace("{run_id}", ids[0])
+    yield from _judge(experiment, profile.commands.train, filled, "training")
+
+
+def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Iterator[Hit | Unknown]:
+    from explint.compose.shell import split
+
+    module, split_words = module_of(command), split(filled)
+    if module is None or not isinstance(split_words, list) or "-m" not in split_words:
+        return
+    path = f"{module.replace('.', '/')}.py"
+    lacking = unread(experiment, path)
+    if lacking is not None:
+        yield lacking
+        return
+    text = experiment.text(path) or ""
+    words = split_words[split_words.index("-m") + 2 :]
+    document = experiment.trace(module)
+    entry = document.entry(module)
+    if entry is None:
+        yield Unknown(reason=f"{path} cannot be read", decided_by=path, path=path)
+        return
+    from explint.trace.specialise import Unknown as NotKnown
+    from explint.trace.specialise import specialise
+
+    special = specialise(entry, NotKnown("no run was chosen"))
+    found = _Script(experiment, document, special, path, text, tuple(words), job).answer()
+    if found is not None:
+        yield found
+
+
+class _RejectedError(Exception):
+    """What argparse says where it would end the program."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _RejectedError(message)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
+        raise _RejectedError(message or "the program ends")
+
+
+class _NotFollowedError(Exception):
+    """The way in which a script takes its arguments is not followed."""
+
+
+_ACTIONS: Final = frozenset(
+    {"store", "store_true", "store_false", "store_const", "append", "count", "extend"}
+)
+_PASSED: Final = frozenset({"nargs", "default", "required", "dest", "choices", "const"})
+_TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "json.loads": json.loads}
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script of the protocol, and the words that its command line hands it."""
+
+    experiment: Experiment
+    document: TraceDocument
+    special: Specialised
+    path: str
+    text: str
+    words: tuple[str, ...]
+    job: str
+
+    def answer(self) -> Hit | Unknown | None:
+        calls = self._calls()
+        parse = [c for c in calls if re.search(r"\.parse(_known)?_args$", c[0].name)]
+        parse = [c for c in parse if c[0].name.startswith("argparse.")]
+        if parse:
+            try:
+                return self._argparse(calls, parse)
+            except _NotFollowedError as why:
+                return self._open(str(why))
+        for event, state in calls:
+            if event.name == "omegaconf.OmegaConf.from_cli":
+                return None
+            if event.name in ("fire.Fire", "click.command") and state is True:
+                if _TAKES_APART.search(self.text):
+                    return self._open("it takes words apart by itself")
+                return self._hit(
+                    event.place,
+                    f"{event.name.partition('.')[0]} takes `{self._word()}` for a positional "
+                    "argument as it stands, not for a value by its name.",
+                )
+        point = self.experiment.entry_at(self.path)
+        if not isinstance(point, str):
+            return self._hydra(point)
+        return self._by_hand(calls)
+
+    def _calls(self) -> list[tuple[LibraryCall, bool | None]]:
+        from explint.trace import facts as f
+
+        return [
+            (event, self.special.states[number])
+            for number, event in self.special.happening()
+            if isinstance(event, f.LibraryCall)
+        ]
+
+    def _word(self) -> str:
+        return self.words[0] if self.words else ""
+
+    def _open(self, why: str) -> Unknown:
+        return Unknown(
+            reason=f"how {self.path} takes its arguments is not decided: {why}",
+            decided_by="a trial run",
+            path=self.path,
+        )
+
+    def _hit(self, place: Place | None, message: str, related: Sequence[Related] = ()) -> Hit:
+        shown = " ".join(w.partition("=")[0] + "=…" for w in self.words)
+        how = (
+            "Take `key=value` words: `dict(word.split('=', 1) for word in sys.argv[1:])`, "
+            "or Hydra with these keys in its config."
+        )
+        return Hit(
+            path=self.path if place is None else self.document.files[place.file],
+            line=1 if place is None else place.line,
+            column=1 if place is None else place.column,
+            message=f"The {self.job} command hands over `{shown}`: {message}",
+            help=how,
+            related=tuple(related),
+        )
+
+    # ---- argparse ----
+
+    def _argparse(
+        self,
+        calls: Sequence[tuple[LibraryCall, bool | None]],
+        parse: Sequence[tuple[LibraryCall, bool | None]],
+    ) -> Hit | Unknown | None:
+        from explint.trace.describe import describe
+
+        env = self.special.env
+        event, state = parse[0]
+        if state is not True or len(parse) > 1:
+            raise _NotFollowedError("more than one parser, or a condition")
+        given = [*event.args, *(v for _, v in event.kwargs)]
+        if given and describe(given[0], env.entry) not in ("sys.argv[1:]", "None"):
+            raise _NotFollowedError("the parser gets words that the script makes")
+        if self.text.count("sys.argv") > len(given):
+            raise _NotFollowedError("the script reads sys.argv too")
+        parser = _Parser(add_help=False)
+        places: dict[str, Place] = {}
+        for made, made_state in calls:
+            # What is done with the parsed values comes later.
+            if not made.name.startswith("argparse.") or "_args()" in made.name:
+                continue
+            method = made.name.rpartition(".")[2]
+            if made_state is not True:
+                raise _NotFollowedError("an argument is added under a condition")
+            if method == "ArgumentParser":
+                if {k for k, _ in made.kwargs} - _HARMLESS:
+                    raise _NotFollowedError("the parser has settings of its own")
+            elif method == "add_argument":
+                places |= self._add(parser, made, env)
+            elif method == "add_subparsers":
+                message = f"the parser expects a subcommand where `{self._word()}` stands."
+                return self._hit(made.place, message)
+            elif method not in _GROUPS and made is not event:
+                raise _NotFollowedError(f"`{method}` is not followed")
+        related = [Related(path=self.path, line=event.place.line, message="The words are parsed.")]
+        known = event.name.endswith("parse_known_args")
+        try:
+            space, rest = parser.parse_known_args(list(self.words))
+            if rest and not known:
+                parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        except _RejectedError as rejected:
+            said = str(rejected)
+            named = [p for name, p in places.items() if name in said]
+            first = next(iter(named or places.values()), event.place)
+            if _TAKES_APART.search(self.text) and known:
+                raise _NotFollowedError("it takes words apart by itself") from None
+            return self._hit(first, f'argparse ends with "{said[:160]}".', related)
+        taken = [
+            (name, value)
+            for name, values in vars(space).items()
+            for value in (values if isinstance(values, list) else [values])
+            if value in self.words
+        ]
+        if not taken and not rest:
+            return None
+        if _TAKES_APART.search(self.text):
+            raise _NotFollowedError("it takes words apart by itself")
+        if taken:
+            name, value = taken[0]
+            place = places.get(name, event.place)
+            return self._hit(place, f"the positional `{name}` gets the whole `{value}`.", related)
+        return self._hit(event.place, f"`{rest[0]}` is left over, and nothing reads it.")
+
+    def _add(self, parser: _Parser, event: LibraryCall, env: Env) -> dict[str, Place]:
+        from explint.trace.facts import Library
+        from explint.trace.specialise import ABSENT, evaluate
+        from explint.trace.specialise import Unknown as NotKnown
+
+        names = [evaluate(a, env) for a in event.args]
+        if not all(isinstance(n, str) for n in names):
+            raise _NotFollowedError("an argument's name is made at run time")
+        options: dict[str, Any] = {}
+        for key, value in event.kwargs:
+            concrete = evaluate(value, env)
+            is_known = concrete is not ABSENT and not isinstance(concrete, NotKnown)
+            if key == "type":
+                row = env.entry.values[value]
+                name = row.name if isinstance(row, Library) else ""
+                if name in _TYPES:
+                    options["type"] = _TYPES[name]
+            elif key == "action":
+                if concrete not in _ACTIONS:
+                    raise _NotFollowedError("an action is not followed")
+                options["action"] = concrete
+            elif key == "default":
+                # Which value it is says nothing about the words.
+                options["default"] = concrete if is_known else None
+            elif key in _PASSED:
+                if not is_known:
+                    raise _NotFollowedError(f"`{key}` is made at run time")
+                options[key] = concrete
+        try:
+            action = parser.add_argument(*names, **options)
+        except (TypeError, ValueError, argparse.ArgumentError) as error:
+            raise _NotFollowedError(f"argparse refuses the argument: {error}") from None
+        return {action.dest: event.place, **{str(n): event.place for n in names}}
+
+    # ---- other ways ----
+
+    def _hydra(self, point: Any) -> Hit | Unknown | None:  # noqa: ANN401
+        from explint.compose import compose_tree
+        from explint.compose.errors import CompositionError, ErrorKind
+        from explint.compose.static import Unknown as NotComposed
+        from explint.compose.tree import ConfigTree
+        from explint.trace.facts import Place
+
+        if point.unknown is not None or point.structured or point.way != "main":
+            return self._open(point.unknown or "its config is registered in code")
+        result, _ = compose_tree(
+            self.experiment.config_tree if point.config_dir is not None else ConfigTree({}),
+            config_dir=point.config_dir or "",
+            config_name=point.config_name,
+            overrides=self.words,
+            version_base=point.version_base,
+            reference=False,
+        )
+        if isinstance(result, NotComposed):
+            return self._open(result.reason)
+        if not isinstance(result, CompositionError):
+            return None
+        if result.override is None and result.kind is not ErrorKind.MANDATORY_CHOICE:
+            # What is wrong with the config itself is told by the rules about composition.
+            return None
+        place = Place(
+            self.document.files.index(self.path), point.line, point.column, point.line, point.column
+        )
+        word = "" if result.override is None else f" at `{self.words[result.override]}`"
+        return self._hit(place, f'Hydra stops{word} with "{result.message}"')
+
+    def _by_hand(self, calls: Sequence[tuple[LibraryCall, bool | None]]) -> Hit | Unknown | None:
+        from explint.trace.describe import describe
+
+        entry = self.special.env.entry
+        if "sys.argv" in self.text or _READERS.search(self.text):
+            if _TAKES_APART.search(self.text):
+                return None
+            for event, state in calls:
+                if event.name == "json.loads" and state is True and event.args:
+                    given = describe(event.args[0], entry)
+                    if re.fullmatch(r"sys\.argv\[\d\]", given):
+                        return self._hit(
+                            event.place, f"`{given}` is a whole `key=value` word, and no JSON."
+                        )
+            return self._open("it reads the command line in a way that is not followed")
+        from explint.trace.facts import Import
+
+        if any(isinstance(e, Import) and e.own for e in entry.events):
+            return self._open("a module that it imports may read the command line")
+        return self._hit(None, "nothing in the script reads its arguments.")
+
+
+_HARMLESS: Final = frozenset(
+    {"description", "prog", "usage", "epilog", "formatter_class", "add_help", "allow_abbrev"}
+)
+_GROUPS: Final = frozenset(
+    {"add_argument_group", "add_mutually_exclusive_group", "set_defaults", "print_help", "error"}
+)
