@@ -129,8 +129,8 @@ def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Itera
     text = experiment.text(path) or ""
     words = split_words[split_words.index("-m") + 2 :]
     document = experiment.trace(module)
-    entry = document.entry(module)
-    if entry is None:
+    entry = None if document is None else document.entry(module)
+    if document is None or entry is None:
         yield Unknown(reason=f"{path} cannot be read", decided_by=path, path=path)
         return
     from explint.trace.specialise import Unknown as NotKnown
