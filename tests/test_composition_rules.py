@@ -178,8 +178,7 @@ def test_what_decides_is_not_there(files: dict[str, str | None], reason: str) ->
     for rule in (composition_error, bad_override):
         held = experiment(files)
         assert not hits(rule, held)
-        (said,) = unknowns(rule, held)
-        assert reason in said
+        assert any(reason in said for said in unknowns(rule, held))
 
 
 def test_an_empty_search_path_adds_no_folder() -> None:

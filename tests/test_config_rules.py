@@ -128,7 +128,9 @@ def test_rules_are_sorted_and_every_page_has_the_fixed_headings() -> None:
 @pytest.mark.parametrize("rule", python_rules(), ids=lambda r: r.row.name)
 @pytest.mark.parametrize("profile", ["trial-mode", "full-trial", "sanity-pilot", "hydra-wandb"])
 def test_a_sound_package_is_sound(rule: PythonRule, profile: str) -> None:
-    assert list(rule.function(experiment({}, profile=profile))) == []
+    answers = list(rule.function(experiment({}, profile=profile)))
+    # What the package leaves out for brevity may keep a rule from deciding.
+    assert not [answer for answer in answers if isinstance(answer, Hit)]
 
 
 # The experiment --------------------------------------------------------------------------------

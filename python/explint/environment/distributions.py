@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -89,6 +89,6 @@ class Distributions:
 @cache
 def distributions() -> Distributions:
     """The table, read once."""
-    text = (files("explint.environment") / "data" / "distributions.json").read_text("utf-8")
+    text = Path(__file__).with_name("data").joinpath("distributions.json").read_text("utf-8")
     data = json.loads(text)
     return Distributions(frozenset(data["listed"]), data["modules"], data["distributions"])

@@ -115,6 +115,16 @@ def train_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
     yield from _judge(experiment, profile.commands.train, filled, "training")
 
 
+_NOT_WHOLE = frozenset(
+    {
+        "structure/empty-file",
+        "structure/gutted-module",
+        "complete/syntax-error",
+        "complete/truncated-code",
+    }
+)
+
+
 def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Iterator[Hit | Unknown]:
     from explint.compose.shell import split
 
@@ -125,6 +135,9 @@ def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Itera
     lacking = unread(experiment, path)
     if lacking is not None:
         yield lacking
+        return
+    # A module that is not whole takes no arguments either: one root cause.
+    if any(found.path == path and found.rule in _NOT_WHOLE for found in experiment.facts.findings):
         return
     text = experiment.text(path) or ""
     words = split_words[split_words.index("-m") + 2 :]

@@ -283,13 +283,34 @@ def _find(experiment: Experiment) -> _Causes:
         )
     causes: dict[tuple[str, object], _Cause] = {}
     for entry_executions in by_entry.values():
-        misses = [m for e in entry_executions for m in _misses(e, experiment)]
+        misses = [
+            m
+            for e in entry_executions
+            for m in _misses(e, experiment)
+            if not _is_told(m, experiment)
+        ]
         for name in dict.fromkeys(m.name for m in misses):
             same = [m for m in misses if m.name == name]
             kind, key = _kind(name, same, entry_executions)
             causes.setdefault((kind, key), _Cause(kind, key)).misses.extend(same)
     result.causes = [c for c in causes.values() if any(m.sure for m in c.misses)]
     return result
+
+
+def _is_told(miss: _Miss, experiment: Experiment) -> bool:
+    """Whether wandb/no-project or hydra/missing-section names the same lack already."""
+    name = ".".join(map(str, miss.name))
+    wanted = experiment.profile.wandb.required_keys
+    if any(key == name or key.startswith(f"{name}.") for key in wanted):
+        return True
+    lacking = {
+        section
+        for config in experiment.run_configs()
+        if config.run_id == miss.run_id and isinstance(config.doc, YamlDocument)
+        for section in experiment.profile.config.sections
+        if isinstance(config.doc.value, dict) and section not in config.doc.value
+    }
+    return miss.name[-1] in lacking
 
 
 def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str, object]:
