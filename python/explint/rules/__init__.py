@@ -27,6 +27,7 @@ from explint.rules.keys import (
 )
 from explint.rules.registry import PythonRule
 from explint.rules.wandb import no_project
+from explint.rules.workdir import changes_directory
 
 
 def python_rules() -> tuple[PythonRule, ...]:
@@ -41,6 +42,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         unknown_distribution,
         python_version,
         no_config_name,
+        changes_directory,
         composition_error,
         undefined_key,
         undefined_in_some_runs,

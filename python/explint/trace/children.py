@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ def words_of(value: f.ValueId, env: Env, depth: int = 0) -> list[Word | Unknown]
             test = condition(row.test, env)
             if test is not None:
                 return words_of(row.yes if test else row.no, env, depth + 1)
-            return rest
+            ways = (words_of(way, env, depth + 1) for way in (row.yes, row.no))
+            pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ways, strict=False))
+            return [first for first, _ in pairs] + rest
         case f.CallValue():
             callee = env.entry.values[row.callee]
             if isinstance(callee, f.Library) and callee.name in ("list", "tuple") and row.args:
