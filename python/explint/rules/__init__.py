@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explint.rules.cli import evaluate_contract, train_contract
+from explint.rules.cli import child_process, evaluate_contract, train_contract
 from explint.rules.composition import (
     bad_override,
     composition_error,
@@ -35,6 +35,7 @@ def python_rules() -> tuple[PythonRule, ...]:
     return (
         evaluate_contract,
         train_contract,
+        child_process,
         invalid_pyproject,
         no_project_table,
         build_fails,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import posixpath
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from explint.model import Related, Severity
 from explint.rules.registry import Hit, Unknown, rule
-from explint.rules.started import module_of, unread
+from explint.rules.started import module_of, started, target, unread
+from explint.rules.workdir import installs_src
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
+    from explint.rules.started import Start
+    from explint.trace.children import Child
     from explint.trace.facts import LibraryCall, Place, TraceDocument
     from explint.trace.specialise import Env, Specialised
 
@@ -113,6 +119,195 @@ def train_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
     template = profile.commands.train if mode is None else profile.train_command(mode)
     filled = (template or "").replace("{results_dir}", _RESULTS_DIR).replace("{run_id}", ids[0])
     yield from _judge(experiment, profile.commands.train, filled, "training")
+
+
+@rule("cli/child-process", code="CLI003", severity=Severity.ERROR, criteria=(2,))
+def child_process(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """The training process is started in a way that fails, or without the run.
+
+    ## What it does
+    Looks at the processes that the training command's script starts and reports those where
+
+    - the module or script does not exist, or `-m` gets a path such as `src/train.py`;
+    - a module with relative imports is run as a script;
+    - the process starts in a folder in which Python does not find the module;
+    - the words that it is handed do not say which run is meant, though the process starts Hydra
+      and composes its own config.
+
+    What Hydra's own change of the working directory breaks is told by `hydra/changes-directory`,
+    words that Hydra refuses by `hydra/bad-override`.
+
+    ## Why is this bad
+    The run ends with `No module named …` or `attempted relative import with no known parent
+    package`, or every run trains the same thing.
+
+    ## Example
+    ```python
+    subprocess.run([sys.executable, "src/train.py", f"run={cfg.run.run_id}"], check=True)
+    ```
+    with `from .model import build_model` in `src/train.py`.
+
+    ## Use instead
+    ```python
+    subprocess.run([sys.executable, "-m", "src.train", f"run={cfg.run.run_id}"], check=True)
+    ```
+
+    ## References
+    - Criterion 2 of the experiment protocol
+    - [Python: the -m option](https://docs.python.org/3/using/cmdline.html#cmdoption-m)
+    """
+    seen = started(experiment)
+    if seen is None:
+        return
+    if seen.unknown is not None:
+        yield seen.unknown
+        return
+    told: dict[tuple[str, int, int, str], tuple[str, dict[str, None], dict[str, None]]] = {}
+    for start in seen.starts:
+        for child in start.children:
+            if child.state is not True:
+                continue
+            problem = _start_problem(experiment, child) or _lost_run(experiment, start, child)
+            if problem is None:
+                continue
+            place = child.event.place
+            key = (seen.path_of(place), place.line, place.column, problem[0])
+            entry = told.setdefault(key, (problem[1], {}, {}))
+            entry[1][start.run_id] = None
+            entry[2][start.mode] = None
+    all_runs = experiment.run_ids()
+    all_modes = {s.mode for s in seen.starts}
+    for (path, line, column, message), (help, runs, modes) in told.items():
+        yield Hit(
+            path=path,
+            line=line,
+            column=column,
+            message=message,
+            help=help,
+            runs=tuple(runs) if len(runs) < len(all_runs) else (),
+            modes=tuple(modes) if len(modes) < len(all_modes) else (),
+        )
+
+
+def _start_problem(experiment: Experiment, child: Child) -> tuple[str, str] | None:
+    """Why a process does not start, and what to write instead."""
+    package = experiment.package
+    if not (child.cwd is None or isinstance(child.cwd, str)) or package.partial:
+        return None
+    folder = f"{child.cwd}/" if child.cwd else ""
+    if child.module is not None:
+        return _module_problem(experiment, child, child.module, folder)
+    script = child.script or ""
+    path = posixpath.normpath(folder + script)
+    if script.startswith("/") or path.startswith(".."):
+        return None
+    if path not in package.files:
+        if folder and posixpath.normpath(script) in package.files:
+            return (
+                f"`{script}` is started in the folder `{child.cwd}`, where it is not found.",
+                "Leave out `cwd=`, or give the package's root.",
+            )
+        return (
+            f"`{script}` is started, but the package has no `{path}`.",
+            "Start the module that trains, as in `-m src.train`.",
+        )
+    imported = _relative_import(experiment.text(path) or "")
+    if imported is None:
+        return None
+    module = path.removesuffix(".py").replace("/", ".")
+    return (
+        f"`{script}` is run as a script, and its `{imported}` fails there: a script has no "
+        "parent package.",
+        f"Start it as a module: `-m {module}`.",
+    )
+
+
+def _module_problem(
+    experiment: Experiment, child: Child, module: str, folder: str
+) -> tuple[str, str] | None:
+    files = experiment.package.files
+    if "/" in module or module.endswith(".py"):
+        name = module.removesuffix(".py").strip("./").replace("/", ".")
+        return (
+            f"`-m {module}` is no module: `-m` takes a dotted name, not a path.",
+            f"Write `-m {name}`.",
+        )
+    inner = module.replace(".", "/")
+
+    def stands(folder: str) -> bool:
+        return f"{folder}{inner}.py" in files or f"{folder}{inner}/__main__.py" in files
+
+    if stands(folder) or child.has_env or installs_src(experiment):
+        return None
+    if folder and stands(""):
+        return (
+            f"`-m {module}` is started in the folder `{child.cwd}`, where Python does not find "
+            f"`{inner}.py`.",
+            "Leave out `cwd=`, or give the package's root.",
+        )
+    if folder:
+        return None
+    first = module.partition(".")[0]
+    if any(path.startswith(f"{first}/") for path in files):
+        return (
+            f"`-m {module}` is started, but the package has no `{inner}.py`.",
+            "Start the module that trains, as in `-m src.train`.",
+        )
+    if "." not in module and f"src/{module}.py" in files:
+        return (
+            f"`-m {module}` is started at the package's root, but the module is `src/{module}.py`.",
+            f"Write `-m src.{module}`.",
+        )
+    return None
+
+
+def _relative_import(text: str) -> str | None:
+    """The first relative import that surely runs when a module is executed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            module = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            return f"from {'.' * node.level}{node.module or ''} import …"
+        # A script that names its own package can import relatively.
+        if isinstance(node, ast.If | ast.Assign) and "__package__" in ast.unparse(node):
+            return None
+    return None
+
+
+def _lost_run(experiment: Experiment, start: Start, child: Child) -> tuple[str, str] | None:
+    """That a process which composes its own config is not told which run is meant."""
+    from explint.trace.children import Word, keys_of_words
+
+    path = target(experiment, child)
+    words = [w for w in child.words if isinstance(w, Word)]
+    if path is None or child.has_env or len(words) < len(child.words):
+        return None
+    if {"input", "stdin"} & {k for k, _ in child.event.kwargs}:
+        return None
+    point = experiment.entry_at(path)
+    if isinstance(point, str) or point.way != "main" or point.unknown is not None:
+        return None
+    keys = keys_of_words(words)
+    if not all(w.exact for w in words) or any(w.text.startswith("-") for w in words):
+        return None
+    if any(k is None or re.match(r"runs?\b|run_id\b|run_config\b", k) for k in keys):
+        return None
+    if any(start.run_id in w.text for w in words):
+        return None
+    # What the parent leaves in a file or in the environment may say it as well.
+    writes = (".save", ".dump", "write_text", ".write", "os.environ", "putenv")
+    own = experiment.text(experiment.entry.path) if not isinstance(experiment.entry, str) else ""
+    if any(word in (own or "") for word in writes):
+        return None
+    return (
+        f"`{child.module or child.script}` composes its own config, and no word that it is handed "
+        "says which run is meant.",
+        'Hand on the run too, as in `f"run={cfg.run.run_id}"`.',
+    )
 
 
 _NOT_WHOLE = frozenset(
