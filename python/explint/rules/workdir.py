@@ -157,8 +157,8 @@ def _moved_children(
             continue
         module = path.removesuffix(".py").replace("/", ".")
         document = experiment.trace(module)
-        entry = document.entry(module)
-        if entry is not None:
+        entry = None if document is None else document.entry(module)
+        if document is not None and entry is not None:
             yield path, point, document, specialise(entry, tree_of(config.composed))
 
 
