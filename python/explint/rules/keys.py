@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from explint.compose.yaml import YamlDocument
 from explint.executions import Execution, Undecided, executions
+from explint.experiment import defaults_list
 from explint.model import Related, Severity
 from explint.package import FileState
 from explint.rules.registry import Hit, Unknown, rule
@@ -44,8 +45,9 @@ def undefined_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     Safe reads are no findings: `.get`, `getattr` with a default, `in`, `hasattr`,
     `OmegaConf.select`, reads behind a check of the key, and reads inside a `try` whose handler goes
-    on. So are reads on ways that the config does not decide, and configs that cannot be composed
-    from here. One cause is one finding: all reads from a section that is empty are told together.
+    on. So are reads on ways that the config does not decide, configs that cannot be composed from
+    here, and what `hydra/missing-section` and `wandb/no-project` tell. One cause is one finding:
+    all reads from a section that is empty are told together.
 
     ## Why is this bad
     The config is a struct: reading a key that it does not hold raises `ConfigAttributeError`, and
@@ -298,19 +300,20 @@ def _find(experiment: Experiment) -> _Causes:
 
 
 def _is_told(miss: _Miss, experiment: Experiment) -> bool:
-    """Whether wandb/no-project or hydra/missing-section names the same lack already."""
-    name = ".".join(map(str, miss.name))
-    wanted = experiment.profile.wandb.required_keys
-    if any(key == name or key.startswith(f"{name}.") for key in wanted):
+    """Whether the rules about what a config must hold tell that the key is not there."""
+    profile = experiment.profile
+    if ".".join(map(str, miss.name)) in profile.wandb.required_keys:
         return True
-    lacking = {
-        section
-        for config in experiment.run_configs()
-        if config.run_id == miss.run_id and isinstance(config.doc, YamlDocument)
-        for section in experiment.profile.config.sections
-        if isinstance(config.doc.value, dict) and section not in config.doc.value
-    }
-    return miss.name[-1] in lacking
+    # Below the section too: a write that fails there still makes the section in the trace.
+    section = miss.name[1] if len(miss.name) > 1 and miss.name[0] == "run" else None
+    if section not in profile.config.sections:
+        return False
+    for run in experiment.run_configs():
+        if run.run_id == miss.run_id and isinstance(run.doc, YamlDocument):
+            held = run.doc.value
+            lacks = isinstance(held, dict) and section not in held
+            return lacks and not defaults_list(run.doc)
+    return False
 
 
 def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str, object]:
@@ -827,7 +830,10 @@ def _undefined(cause: _Cause) -> Hit:
     parent = first.parent
     if cause.key == _NOT_LOADED:
         return _not_loaded(cause)
-    whose = "no run's config defines" if first.run_id is not None else "its config does not define"
+    runs = list(dict.fromkeys(m.run_id for m in cause.misses if m.run_id is not None))
+    whose = "no run's config defines"
+    if len(runs) < 2:
+        whose = f"the config of {runs[0]} does not define" if runs else "its config does not define"
     if not isinstance(parent, Mapping):
         held = "null" if parent is None else f"{parent!r}"
         message = f"`{names[0]}` is read, but `{_dotted(section)}` holds {held} and no keys."
