@@ -59,6 +59,7 @@ class Experiment:
         self._composed: dict[tuple[str | None, str | None], RunComposition] = {}
         self._ask_hydra = True
         self._traces: dict[str, TraceDocument | None] = {}
+        self._points: dict[str, EntryPoint | str] = {}
         self.shared: dict[str, Any] = {}
         """What one rule found out and others use too, by a name of its own."""
 
@@ -131,9 +132,11 @@ class Experiment:
 
     def entry_at(self, path: str) -> EntryPoint | str:
         """How a module of the package starts Hydra, or why that cannot be told."""
-        from explint.compose.entry import find_entry
+        if path not in self._points:
+            from explint.compose.entry import find_entry
 
-        return self._settled(find_entry(self.package, path))
+            self._points[path] = self._settled(find_entry(self.package, path))
+        return self._points[path]
 
     def _settled(self, point: EntryPoint | str) -> EntryPoint | str:
         """An entry point whose arguments the text does not give, completed from the trace."""
