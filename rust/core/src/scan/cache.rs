@@ -27,8 +27,9 @@ struct Generations {
     old: HashMap<Key, Slot>,
 }
 
-/// Contents per generation. An analysis keeps about 2 KB, so both generations stay below 100 MB.
-const GENERATION: usize = 25_000;
+/// Contents per generation. An analysis keeps about 14 KB, so both generations together stay near
+/// 200 MB however many packages a run has.
+const GENERATION: usize = 7_000;
 
 impl Generations {
     fn slot(&mut self, key: Key) -> Slot {
