@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _IS_PLAIN = re.compile(r"[^*?\[]*", re.DOTALL)
 
 
+_ENTRIES = ("src.main", "src.train", "src.evaluate")
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """A file in the profile's run folder.
@@ -201,8 +204,11 @@ class Experiment:
         if entry not in self._traces:
             from explint import core
 
-            document = core.Scanner(1).trace(self.package, [entry])
-            self._traces[entry] = None if document.entry(entry) is None else document
+            # The rules ask for each of these sooner or later, and one call parses the files once.
+            together = [e for e in dict.fromkeys((entry, *_ENTRIES)) if e not in self._traces]
+            document = core.Scanner(1).trace(self.package, together)
+            for one in together:
+                self._traces[one] = None if document.entry(one) is None else document
         return self._traces[entry]
 
     def refused(self, run_id: str) -> Refusal | None:
