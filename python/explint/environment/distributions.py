@@ -30,10 +30,6 @@ class Distributions:
         """The distributions that bring a module, the one to declare first; none when unknown."""
         return self.modules.get(module, [])
 
-    def modules_of(self, name: str) -> list[str]:
-        """The modules that a distribution is known to bring."""
-        return [module for module, names in self.modules.items() if name in names]
-
     def is_known(self, name: str) -> bool:
         """Whether the name is one of a real distribution, as far as the table goes."""
         return name in self.rows or name in self.listed

@@ -5,7 +5,6 @@ Several rules ask the same questions of the same runs; the answers are kept for 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,9 +75,15 @@ def unread(experiment: Experiment, path: str) -> Unknown | None:
     return Unknown(reason=f"{path} {said}", decided_by=path, path=path)
 
 
-@functools.lru_cache(maxsize=1)
 def started(experiment: Experiment) -> Started | None:
     """What the training command does; None when the profile has no such command."""
+    if "started" not in experiment.shared:
+        experiment.shared["started"] = _started(experiment)
+    found: Started | None = experiment.shared["started"]
+    return found
+
+
+def _started(experiment: Experiment) -> Started | None:
     module = module_of(experiment.profile.commands.train)
     if module is None:
         return None
@@ -169,7 +174,6 @@ class ChildConfig:
     composed: Composed | None
 
 
-@functools.lru_cache(maxsize=64)
 def child_config(
     experiment: Experiment, point: EntryPoint, texts: tuple[str, ...], inexact: frozenset[int]
 ) -> ChildConfig:
@@ -178,6 +182,16 @@ def child_config(
     A word that Hydra refuses is set aside, so that the words behind it are judged too. ``inexact``
     are the words of which a part only the run knows.
     """
+    known: dict[object, ChildConfig] = experiment.shared.setdefault("child configs", {})
+    key = (point, texts, inexact)
+    if key not in known:
+        known[key] = _child_config(experiment, point, texts, inexact)
+    return known[key]
+
+
+def _child_config(
+    experiment: Experiment, point: EntryPoint, texts: tuple[str, ...], inexact: frozenset[int]
+) -> ChildConfig:
     from explint.compose import compose_tree, quote
     from explint.compose.errors import CompositionError, CompositionFailure, NotCovered
     from explint.compose.overrides import parse_override
