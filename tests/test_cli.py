@@ -199,6 +199,7 @@ class TestOptions:
                 "ignore": ("SUP003",),
                 "python": "3.12",
                 "preview": True,
+                "baseline": None,
             },
         )
 
@@ -218,7 +219,10 @@ class TestOptions:
             (["--selct", "x"], "--select"),
             (["--select", "supression"], "Did you mean `suppression`?"),
             (["--ignore", "SUP0O1"], "Did you mean `SUP001`?"),
-            (["--fail-on", "fatal"], "'error', 'warning', 'info', 'never'"),
+            (
+                ["--fail-on", "fatal"],
+                "'error', 'warning', 'info', 'new-error', 'new-warning', 'never'",
+            ),
             (["--python", "2.7"], "is not a Python 3 version such as 3.11"),
             (["--jobs", "-1"], "--jobs"),
             (["--isolated", "--config", "x.toml"], "excludes --config"),

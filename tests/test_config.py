@@ -179,7 +179,7 @@ class TestLoading:
         [
             ("ignores = []", "explint.toml: ignores: unknown key", "Did you mean `ignore`?"),
             ("fail_on = 'error'", "fail_on: unknown key", "Did you mean `fail-on`?"),
-            ("zzz = 1", "zzz: unknown key", "Known keys are exclude, fail-on"),
+            ("zzz = 1", "zzz: unknown key", "Known keys are baseline, exclude"),
             ("select = 'CMP002'", "select: expected `array`, got `str`", ""),
             ("select = [1]", "select[0]: expected `str`, got `int`", ""),
             ("fail-on = 'fatal'", "fail-on: invalid enum value 'fatal'", ""),

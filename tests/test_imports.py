@@ -26,6 +26,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "nearmiss": frozenset(),
     "report": frozenset({"model"}),
     "fingerprint": BASE,
+    "baseline": BASE,
     "verdict": BASE,
     "package": BASE,
     "grammar": DATA,
@@ -45,6 +46,7 @@ ROOMS: dict[str, frozenset[str]] = {
     | {"core", "protocol", "compose", "environment", "trace", "experiment", "executions"},
     "pipeline": DATA
     | {
+        "baseline",
         "compose",
         "config",
         "core",
@@ -58,6 +60,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "suppress",
         "verdict",
     },
+    "compare": DATA | {"fingerprint", "pipeline", "source"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE

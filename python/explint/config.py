@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from explint.model import Rule, Severity
+from explint.model import Change, Rule, Severity
 from explint.nearmiss import did_you_mean
 from explint.select import Selection, SelectorError, expand
 
@@ -46,16 +46,23 @@ class ConfigError(ValueError):
 
 
 class FailOn(StrEnum):
-    """The least severity that makes the exit code 1."""
+    """The least severity that makes the exit code 1; of new findings only where it says so."""
 
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+    NEW_ERROR = "new-error"
+    NEW_WARNING = "new-warning"
     NEVER = "never"
 
-    def fails(self, severity: Severity) -> bool:
-        """Whether an open finding of this severity makes the run fail."""
-        return self is not FailOn.NEVER and severity.rank <= Severity(self.value).rank
+    def fails(self, severity: Severity, change: Change | None = None) -> bool:
+        """Whether an open finding makes the run fail; one that was not compared counts as new."""
+        if self is FailOn.NEVER:
+            return False
+        least = self.value.removeprefix("new-")
+        if least != self.value and change is Change.UNCHANGED:
+            return False
+        return severity.rank <= Severity(least).rank
 
 
 Selector = Annotated[
@@ -97,7 +104,10 @@ class Config(
     ] = ()
     fail_on: Annotated[
         FailOn,
-        Meta(description="The least severity that makes the exit code 1."),
+        Meta(
+            description="The least severity that makes the exit code 1; with `new-`, of findings "
+            "that the revision compared with does not have."
+        ),
     ] = FailOn.ERROR
     severity: Annotated[
         dict[Selector, Severity],
@@ -119,6 +129,10 @@ class Config(
         bool,
         Meta(description="Show preview rules too."),
     ] = False
+    baseline: Annotated[
+        str | None,
+        Meta(description="File of accepted findings, as `explint baseline create` writes it."),
+    ] = None
 
     def python_version(self) -> tuple[int, int] | None:
         """``python`` as (major, minor)."""
@@ -365,6 +379,9 @@ def resolve(
     if file is not None and loaded.profile is not None and loaded.profile.endswith(".toml"):
         profile = str(file.path.parent / loaded.profile)
         loaded = msgspec.structs.replace(loaded, profile=profile)
+    if file is not None and loaded.baseline is not None:
+        beside = str(file.path.parent / loaded.baseline)
+        loaded = msgspec.structs.replace(loaded, baseline=beside)
     given = {k: v for k, v in (flags or {}).items() if v is not None and v != () and v is not False}
     origin = {}
     for f in msgspec.structs.fields(Config):

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from explint import __version__, core
+from explint.baseline import Baseline, BaselineError, Entry, load, match
 from explint.config import ConfigError, Settings, resolve
 from explint.experiment import Experiment
 from explint.fingerprint import with_fingerprints
@@ -54,7 +55,9 @@ class CheckOptions:
     """What the caller asks for beyond the locations.
 
     ``flags`` maps field names of ``explint.config.Config`` to values that beat any configuration
-    file. ``jobs`` is the number of threads, 0 for one per processor.
+    file. ``jobs`` is the number of threads, 0 for one per processor. ``configured_by`` is the
+    folder on disk whose packages' configuration also holds for their states in a git tree.
+    Without ``use_baseline`` a configured baseline is not read.
     """
 
     rev: str | None = None
@@ -62,6 +65,8 @@ class CheckOptions:
     config: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
     jobs: int = 0
+    configured_by: Path | None = None
+    use_baseline: bool = True
     limits: Limits = field(default_factory=Limits)
 
 
@@ -170,6 +175,7 @@ class _Job:
 
     package: Package
     settings: Settings
+    accepted: tuple[Entry, ...]
     profile: Profile
     choice: ProfileChoice
     protocol: core.FileProtocol
@@ -180,13 +186,13 @@ def _check_packages(
     packages: Iterable[Package | InputError], options: CheckOptions
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
     scanner = core.Scanner(options.jobs)
-    protocols = _Protocols()
+    shared = _Shared()
     batch: list[_Job] = []
     size = 0
     # The first batches are small, so that the first results are there at once.
     room = 1
     for package in packages:
-        job = package if isinstance(package, InputError) else _prepare(package, options, protocols)
+        job = package if isinstance(package, InputError) else _prepare(package, options, shared)
         if isinstance(job, InputError):
             yield from _flush(scanner, batch)
             batch, size = [], 0
@@ -201,11 +207,23 @@ def _check_packages(
     yield from _flush(scanner, batch)
 
 
-class _Protocols:
-    """What the core needs of each profile, made once: few profiles serve many packages."""
+class _Shared:
+    """What many packages share and is made once: the core's part of profiles, and baselines."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[Profile, core.FileProtocol]] = {}
+        self._baselines: dict[str, Baseline] = {}
+
+    def accepted(self, package: Package, file: str | None) -> tuple[Entry, ...]:
+        """What a baseline accepts of a package. Raises ConfigError."""
+        if file is None:
+            return ()
+        if file not in self._baselines:
+            try:
+                self._baselines[file] = load(Path(file))
+            except BaselineError as error:
+                raise ConfigError(error.path, error.problem, help=error.help) from None
+        return self._baselines[file].of(package.id, package.source, Path(file))
 
     def of(self, profile: Profile) -> core.FileProtocol:
         """The part of ``profile`` that speaks of files."""
@@ -223,7 +241,7 @@ class _Protocols:
         return made[1]
 
 
-def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> _Job | InputError:
+def _prepare(package: Package, options: CheckOptions, shared: _Shared) -> _Job | InputError:
     """Decides what a package is judged by. A configuration of its own that cannot be used costs
     this package only; one that the caller named ends the run."""
     source = package.source
@@ -232,13 +250,17 @@ def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> 
         start = Path(source.location, source.member or "")
     elif source.kind == "file":
         start = Path(source.location)
+    elif options.configured_by is not None:
+        start = options.configured_by / (source.member or "")
     try:
         settings = resolve(
             start, config=options.config, isolated=options.isolated, flags=options.flags
         )
         settings.check(rule_table())
+        file = settings.config.baseline if options.use_baseline else None
+        accepted = shared.accepted(package, file)
     except ConfigError as error:
-        if options.config is not None:
+        if options.config is not None or options.flags.get("baseline") is not None:
             raise
         return InputError(location=source.location, message=str(error), help=error.help)
     try:
@@ -249,12 +271,12 @@ def _prepare(package: Package, options: CheckOptions, protocols: _Protocols) -> 
         return InputError(location=source.location, message=str(error), help=error.help)
     version = settings.config.python_version()
     minor = version[1] if version else target_minor(package)
-    protocol = protocols.of(profile)
+    protocol = shared.of(profile)
     if source.kind == "file":
         # Nothing is known of the files around it, so none of them can be missed.
         files = [*protocol.allowed, *protocol.required]
         protocol = msgspec.structs.replace(protocol, required=[], allowed=files)
-    return _Job(package, settings, profile, choice, protocol, minor)
+    return _Job(package, settings, accepted, profile, choice, protocol, minor)
 
 
 def _flush(
@@ -331,6 +353,7 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
             and path not in job.protocol.explained_stubs
         ],
     )
+    findings, stale = match(findings, job.accepted)
     shown, hidden = _select(findings, job.settings)
     report = PackageReport(
         id=job.package.id,
@@ -343,9 +366,17 @@ def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageT
         findings=tuple(shown),
         hidden=hidden,
         complete=not crashes and not failed,
-        notes=job.package.notes,
+        notes=(*job.package.notes, *_stale_note(stale)),
     )
     return report, text
+
+
+def _stale_note(stale: Sequence[Entry]) -> list[str]:
+    if not stale:
+        return []
+    what = "entry of the baseline matches" if len(stale) == 1 else "entries of the baseline match"
+    tell = "nothing any more; `explint baseline prune` removes what is repaired"
+    return [f"{len(stale):,} {what} {tell}"]
 
 
 def _under(profile: Profile, finding: Finding) -> Finding:

@@ -13,6 +13,7 @@ import sys
 import click
 
 from explint import __version__
+from explint.cli.baseline import baseline
 from explint.cli.check import check
 from explint.cli.completion import completion
 from explint.cli.compose import compose
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (check, trace, compose, rule, rules, profile, config, completion):
+for command in (check, trace, compose, rule, rules, profile, config, baseline, completion):
     cli.add_command(command)
 
 

@@ -52,6 +52,7 @@ class Presentation:
     require_complete: bool
     color: ColorChoice
     quiet: bool
+    against: str | None
 
 
 @click.command(epilog="Exit code 1 means findings at or above --fail-on; `explint --help` has all.")
@@ -85,6 +86,12 @@ class Presentation:
 @click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
 @click.option("--rev", metavar="REV", help="Judge this git revision of PATH, without a checkout.")
 @click.option(
+    "--against",
+    metavar="REV",
+    help="Tell new findings from those at the merge base with this git revision.",
+)
+@click.option("--baseline", metavar="FILE", help="Accept the findings listed in this file.")
+@click.option(
     "--python",
     callback=_python_version,
     metavar="VERSION",
@@ -92,8 +99,9 @@ class Presentation:
 )
 @click.option(
     "--fail-on",
-    type=click.Choice(["error", "warning", "info", "never"]),
-    help="Least severity that makes the exit code 1.  [default: error]",
+    type=click.Choice(["error", "warning", "info", "new-error", "new-warning", "never"]),
+    help="Least severity that makes the exit code 1; new- asks for findings that --against REV "
+    "does not have.  [default: error]",
 )
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 although there are findings.")
 @click.option(
@@ -127,6 +135,8 @@ def check(
     preview: bool,
     profile: str | None,
     rev: str | None,
+    against: str | None,
+    baseline: str | None,
     python: str | None,
     config_file: str | None,
     isolated: bool,
@@ -150,6 +160,7 @@ def check(
     explint check .
     explint check packages/ -o concise -o sarif:report.sarif
     explint check repo.git --rev main --select structure,complete
+    explint check . --against origin/main --fail-on new-error
     explint check record.txt -o verdict --verdict-detail
     """
     if isolated and config_file is not None:
@@ -158,6 +169,8 @@ def check(
         raise click.UsageError("standard input (-) can be read only once.", ctx)
     if "-" in paths and rev is not None:
         raise click.UsageError("--rev needs a repository; standard input is none.", ctx)
+    if fail_on is not None and fail_on.startswith("new-") and against is None:
+        raise click.UsageError(f"--fail-on {fail_on} needs --against REV to tell what is new.", ctx)
 
     from explint.pipeline import CheckOptions
 
@@ -171,6 +184,7 @@ def check(
             "ignore": ignore,
             "python": python,
             "preview": preview,
+            "baseline": baseline,
         },
         jobs=jobs,
     )
@@ -183,6 +197,7 @@ def check(
         require_complete=require_complete,
         color=color,
         quiet=quiet,
+        against=against,
     )
     _check_selectors(select, ignore, quiet=quiet)
     ctx.exit(_run(paths or (".",), options, presentation))
@@ -340,6 +355,10 @@ class _Check:
         stream: Iterator[tuple[PackageReport, SourceText] | InputError]
         with Progress(sys.stderr, enabled=enabled) as progress, Interrupts() as interrupts:
             stream = check_stream(paths, options, stdin=stdin)
+            if self._how.against is not None:
+                from explint.compare import compared
+
+                stream = compared(stream, self._how.against, options)
             for item in stream:
                 if isinstance(item, InputError):
                     summary.input_errors.append(item)
@@ -354,7 +373,9 @@ class _Check:
         self, package: PackageReport, sources: SourceText, fail_on: FailOn, summary: Summary
     ) -> None:
         summary.add(package)
-        self.failing = self.failing or any(fail_on.fails(f.severity) for f in package.counted())
+        self.failing = self.failing or any(
+            fail_on.fails(f.severity, f.change) for f in package.counted()
+        )
         for reporter in self._reporters:
             reporter.add(package, sources)
         # Whoever reads the other end of a pipe sees a package as soon as it is judged.

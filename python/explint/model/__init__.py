@@ -2,9 +2,10 @@
 
 from explint.model.coverage import Coverage, Failed, Skipped
 from explint.model.criteria import CRITERIA, Criterion
-from explint.model.finding import Confidence, Finding, Related, Severity, State
+from explint.model.finding import Change, Confidence, Finding, Related, Severity, State
 from explint.model.report import (
     SCHEMA_VERSION,
+    Comparison,
     InputError,
     PackageReport,
     ProfileChoice,
@@ -19,6 +20,8 @@ from explint.model.verdict import CriterionState, Undecided, Verdict
 __all__ = [
     "CRITERIA",
     "SCHEMA_VERSION",
+    "Change",
+    "Comparison",
     "Confidence",
     "Coverage",
     "Criterion",

@@ -42,6 +42,13 @@ class State(StrEnum):
     BASELINE = "baseline"
 
 
+class Change(StrEnum):
+    """How a finding stands to the revision that the package is compared with."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+
+
 class Related(msgspec.Struct, frozen=True, kw_only=True):
     """Another place that belongs to the same root cause."""
 
@@ -55,7 +62,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     ``line`` and ``column`` are 1-based and count characters of the decoded text; ``end_line`` and
     ``end_column`` point just past the last character. A finding about the whole package stands at
-    line 1, column 1 of the file it concerns, whether that file exists or not.
+    line 1, column 1 of the file it concerns, whether that file exists or not. ``change`` is None
+    when nothing was compared.
     """
 
     rule: str
@@ -76,6 +84,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     state: State = State.OPEN
     reason: str | None = None
+    change: Change | None = None
 
     @property
     def sort_key(self) -> tuple[str, int, int, str, str]:

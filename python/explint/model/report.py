@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from explint.model.coverage import Coverage, Failed
-from explint.model.finding import Finding, Severity, State
+from explint.model.finding import Change, Finding, Severity, State
 from explint.model.verdict import Verdict
 
 SCHEMA_VERSION = 1
@@ -40,6 +40,20 @@ class ProfileChoice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package was compared with.
+
+    ``against`` is the revision as the caller named it, ``base`` the commit where the two histories
+    part. Without a base ``problem`` says why there is none, and every finding counts as new.
+    ``fixed`` are the findings of the base that are gone, at their lines in the base.
+    """
+
+    against: str
+    base: str | None = None
+    problem: str = ""
+    fixed: tuple[Finding, ...] = ()
+
+
 class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
     """One package. ``findings`` are the shown ones, in order of place.
 
@@ -58,11 +72,16 @@ class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int = 0
     complete: bool = True
     notes: tuple[str, ...] = ()
+    comparison: Comparison | None = None
 
     def unnamed_failures(self) -> tuple[Failed, ...]:
         """The failed files that no shown finding names already."""
         named = {f.path for f in self.findings if f.rule == "structure/unreadable-file"}
         return tuple(f for f in self.coverage.failed if f.path not in named)
+
+    def new(self) -> tuple[Finding, ...]:
+        """The open findings that the compared revision does not have."""
+        return tuple(f for f in self.counted() if f.change is Change.NEW)
 
     def counted(self) -> tuple[Finding, ...]:
         """The findings that are open: neither suppressed nor in a baseline."""
@@ -78,7 +97,10 @@ class InputError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """Sums over all packages of a run. Files end in exactly one of the three buckets."""
+    """Sums over all packages of a run. Files end in exactly one of the three buckets.
+
+    ``new`` and ``fixed`` are None when nothing was compared with another revision.
+    """
 
     packages: int = 0
     ready: int = 0
@@ -90,6 +112,8 @@ class Summary(msgspec.Struct, kw_only=True):
     infos: int = 0
     suppressed: int = 0
     baseline: int = 0
+    new: int | None = None
+    fixed: int | None = None
     hidden: int = 0
     incomplete: int = 0
     seconds: float = 0.0
@@ -106,6 +130,9 @@ class Summary(msgspec.Struct, kw_only=True):
         self.failed += len(package.coverage.failed)
         self.hidden += package.hidden
         self.incomplete += not package.complete
+        if package.comparison is not None:
+            self.new = (self.new or 0) + len(package.new())
+            self.fixed = (self.fixed or 0) + len(package.comparison.fixed)
         for f in package.findings:
             if f.state is State.SUPPRESSED:
                 self.suppressed += 1

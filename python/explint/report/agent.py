@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TextIO
 
-from explint.model import CRITERIA, Finding, PackageReport, Summary
+from explint.model import CRITERIA, Change, Finding, PackageReport, Summary
 from explint.report.base import OneOrMany, ReportOptions, SourceText, about_whole_file, severities
 from explint.report.terminal import Terminal
 from explint.report.text import glyphs, sentence
@@ -49,6 +49,10 @@ class AgentReporter(OneOrMany):
             self._finding(f, sources)
         for note in package.notes:
             self._write(f"\nNote: {_ended(self._prose(note))}")
+        comparison = package.comparison
+        if comparison is not None and comparison.base is None:
+            problem = f"Not compared with {comparison.against}: {comparison.problem}"
+            self._write(f"\nNote: {_ended(self._prose(problem))} All findings count as new.")
         failed = package.coverage.failed
         if failed:
             self._write("\n## Files that could not be read\n")
@@ -79,7 +83,8 @@ class AgentReporter(OneOrMany):
         what = _ended(self._prose(f.message))
         how = f" Fix: {self._prose(f.help)}" if f.help else ""
         place = self._code(f"{f.path}:{f.line}")
-        self._write(f"- {place} {f.severity} {self._code(f.rule)}: {what}{how}")
+        new = "new " if f.change is Change.NEW else ""
+        self._write(f"- {place} {new}{f.severity} {self._code(f.rule)}: {what}{how}")
         lines = None if about_whole_file(f) else sources.lines(f.path)
         if lines and 1 <= f.line <= len(lines):
             line = lines[f.line - 1].rstrip("\r\n")

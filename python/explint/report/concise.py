@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from explint.model import PackageReport, Summary
+from explint.model import Change, PackageReport, Summary
 from explint.report.base import OneOrMany, Places, ReportOptions, SourceText, counted, severities
 from explint.report.terminal import Painter, Terminal
 from explint.report.text import printable, sentence
@@ -31,6 +31,9 @@ class ConciseReporter(OneOrMany):
         prefix = f"{self._show(package.id)}: " if several and not folder else ""
         for note in package.notes:
             self._note(self._show(package.id), note)
+        if package.comparison is not None and package.comparison.base is None:
+            what = f"not compared with {package.comparison.against}: {package.comparison.problem}"
+            self._note(self._show(package.id), what)
         for failed in package.unnamed_failures():
             path = self._places.of(package.source, failed.path).file if folder else failed.path
             self._error(f"{prefix}{self._show(path)}", failed.reason)
@@ -42,6 +45,8 @@ class ConciseReporter(OneOrMany):
             close = self._painter.paint("]", severity)
             code = self._painter.paint(self._show(f.code), "dim")
             message = sentence(f.message, self.terminal.unicode)
+            if f.change is Change.NEW:
+                message += " (new)"
             self.sink.write(
                 f"{prefix}{self._show(path)}:{f.line}:{f.column}: "
                 f"{label}{rule}{close} {code} {message}\n"
@@ -63,6 +68,8 @@ class ConciseReporter(OneOrMany):
                 (summary.hidden, "hidden"),
             )
             parts.append(", ".join(f"{n:,} {name}" for n, name in kept if n))
+        if summary.new is not None:
+            parts.append(f"{summary.new:,} new, {summary.fixed:,} fixed")
         parts.append(
             f"{counted(summary.scanned, 'file')} scanned, "
             f"{summary.skipped:,} skipped, {summary.failed:,} failed"

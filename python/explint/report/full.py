@@ -7,6 +7,8 @@ from typing import TextIO
 
 from explint.model import (
     CRITERIA,
+    Change,
+    Comparison,
     CriterionState,
     Finding,
     PackageReport,
@@ -146,6 +148,9 @@ class FullReporter(OneOrMany):
             self._labelled("runs", ", ".join(finding.runs), indent)
         if finding.modes:
             self._labelled("modes", ", ".join(finding.modes), indent)
+        comparison = package.comparison
+        if comparison and comparison.base is not None and finding.change is Change.NEW:
+            self._labelled("new", f"not in {comparison.against}", indent)
         self._write()
 
     def _path(self, package: PackageReport, path: str) -> str:
@@ -261,6 +266,8 @@ class FullReporter(OneOrMany):
         sums = Summary()
         sums.add(package)
         self._findings(sums)
+        if package.comparison is not None:
+            self._comparison(package.comparison, new=len(package.new()), fixed=sums.fixed or 0)
         profile = f"{package.profile.name} {self._glyphs.dash} {package.profile.reason}"
         self._row("profile", self._say(profile))
         if package.runs:
@@ -324,6 +331,20 @@ class FullReporter(OneOrMany):
         for what, numbers in by.items():
             self._row(label, self._say(what), f"{', '.join(numbers)} ", "warning")
             label = ""
+
+    def _comparison(self, comparison: Comparison, *, new: int, fixed: int) -> None:
+        if comparison.base is None:
+            text = f"with {comparison.against}: {comparison.problem}; all findings count as new"
+            self._row("compared", self._say(text), "! ", "warning")
+            return
+        parts = [(f"{new:,} new", "warning" if new else "good"), (f"{fixed:,} fixed", "dim")]
+        against = self._say(f"since {comparison.against} at {comparison.base[:10]}")
+        self._joined("compared", [*parts, (against, "")])
+        for finding in comparison.fixed[:SHOWN_FILES]:
+            self._row("", self._say(f"{finding.path}: {finding.rule}"), "fixed    ", "dim")
+        more = comparison.fixed[SHOWN_FILES:]
+        if more:
+            self._row("", f"{self._glyphs.ellipsis} and {len(more):,} more", "fixed    ", "dim")
 
     # Summary rows
 
@@ -399,6 +420,10 @@ class FullReporter(OneOrMany):
         )
         self._files(summary.scanned, summary.skipped, summary.failed)
         self._findings(summary)
+        if summary.new is not None:
+            self._joined(
+                "compared", [(f"{summary.new:,} new", ""), (f"{summary.fixed:,} fixed", "")]
+            )
 
 
 def _uneventful(package: PackageReport) -> bool:

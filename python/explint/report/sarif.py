@@ -92,6 +92,14 @@ class SarifReporter:
             result = self._result(package, finding)
             self._sink.write(self._separator + self._json(result))
             self._separator = ",\n"
+        for finding in package.comparison.fixed if package.comparison else ():
+            result = {**self._result(package, finding), "baselineState": "absent"}
+            self._sink.write(self._separator + self._json(result))
+            self._separator = ",\n"
+        if package.comparison is not None and package.comparison.base is None:
+            why = f"Not compared with {package.comparison.against}: {package.comparison.problem}"
+            text = _plain(f"{why}. All results count as new.")
+            self._notifications.append({"level": "note", "message": {"text": text}})
         for failed in package.coverage.failed:
             place = self._places.of(package.source, failed.path)
             self._notify(f"The file could not be read: {failed.reason}", place)
@@ -101,7 +109,8 @@ class SarifReporter:
         for error in clean(summary).input_errors:
             text = f"{error.message} {error.help}".strip()
             self._notify(text, Place(self._places.location(error.location)))
-        successful = not summary.interrupted and not self._notifications and self._complete
+        unread = any(n["level"] == "error" for n in self._notifications)
+        successful = not summary.interrupted and not unread and self._complete
         invocation = {
             "executionSuccessful": successful,
             "toolExecutionNotifications": self._notifications,
@@ -162,6 +171,8 @@ class SarifReporter:
             ]
         if f.fingerprint:
             result["partialFingerprints"] = {FINGERPRINT: f.fingerprint}
+        if f.change is not None:
+            result["baselineState"] = str(f.change)
         # An empty array says that a result is known not to be suppressed (3.27.23).
         result["suppressions"] = []
         if f.state is not State.OPEN:

@@ -36,10 +36,11 @@ _NEUTRAL = (
 )
 
 _TIMEOUT_SECONDS = 120
+_SILENT = "git failed: no message"
 
 
-class _GitError(Exception):
-    """Git did not answer; carries the message and what to do."""
+class GitError(Exception):
+    """Git did not answer; carries the message and, as ``advice``, what to do."""
 
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message)
@@ -53,13 +54,19 @@ def _environment() -> dict[str, str]:
     return env
 
 
-class _Repository:
+class Repository:
+    """The repository around a folder, or a bare one, asked through git itself.
+
+    Methods raise GitError when git does not answer.
+    """
+
     def __init__(self, path: str) -> None:
         where = (f"--git-dir={path}",) if is_bare(path) else ("-C", path)
         self._command = ("git", "--no-pager", *where, *_NEUTRAL)
         self._path = path
 
     def run(self, *arguments: str) -> bytes:
+        """The standard output of a git command."""
         try:
             done = subprocess.run(
                 (*self._command, *arguments),
@@ -70,36 +77,38 @@ class _Repository:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise _GitError("git is not installed", "install git, or check a folder") from error
+            raise GitError("git is not installed", "install git, or check a folder") from error
         except (OSError, ValueError) as error:
-            raise _GitError(f"git cannot be started: {error}", "check the path") from error
+            raise GitError(f"git cannot be started: {error}", "check the path") from error
         except subprocess.TimeoutExpired as error:
-            raise _GitError(
+            raise GitError(
                 f"git did not answer within {_TIMEOUT_SECONDS} seconds", "check the repository"
             ) from error
         if done.returncode:
             raise self._problem(done.stderr.decode("utf-8", "backslashreplace").strip())
         return done.stdout
 
-    def _problem(self, said: str) -> _GitError:
+    def _problem(self, said: str) -> GitError:
         if "dubious ownership" in said or "unsafe repository" in said:
-            return _GitError(
+            return GitError(
                 "git refuses the repository because it belongs to another user",
                 f"if you trust it: git config --global --add safe.directory '{self._path}'",
             )
         if "not a git repository" in said:
-            return _GitError(
+            return GitError(
                 "it is not in a git repository",
                 "give the path of a repository (bare or not), or leave --rev out",
             )
-        first = printable(said.splitlines()[0]) if said else "no message"
-        return _GitError(f"git failed: {first}", "check the repository with git fsck")
+        if not said:
+            return GitError(_SILENT, "check the repository with git fsck")
+        first = printable(said.splitlines()[0])
+        return GitError(f"git failed: {first}", "check the repository with git fsck")
 
     def object_id(self, name: str) -> str | None:
         """The id an expression names, None when there is none."""
         try:
             out = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", name)
-        except _GitError as problem:
+        except GitError as problem:
             # An unknown name fails with or without a message, by the form of the expression.
             if str(problem).startswith("git failed"):
                 return None
@@ -110,7 +119,33 @@ class _Repository:
         """The path of the location inside the repository, "" at its top or when bare."""
         return os.fsdecode(self.run("rev-parse", "--show-prefix")).strip("\n").rstrip("/")
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The best common ancestor of two commits, None where the history at hand shows none."""
+        try:
+            return self.run("merge-base", one, other).decode("ascii", "replace").strip() or None
+        except GitError as problem:
+            # Exit code 1 without a message says that there is no common ancestor.
+            if str(problem) == _SILENT:
+                return None
+            raise
+
+    def is_shallow(self) -> bool:
+        """Whether the history was cut off when the repository was cloned."""
+        return self.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    def renames(self, base: str, head: str | None) -> dict[str, str]:
+        """New paths by old ones, from the top of the repository, as git sees them.
+
+        ``head`` is a commit, or None for the files on disk that git knows of.
+        """
+        revisions = (base,) if head is None else (base, head)
+        rows = os.fsdecode(
+            self.run("diff", "-M", "--diff-filter=R", "--name-status", "-z", *revisions, "--")
+        ).split("\0")
+        return {old: new for _, old, new in zip(rows[::3], rows[1::3], rows[2::3], strict=False)}
+
     def start_reader(self) -> subprocess.Popen[bytes]:
+        """A process that answers object ids on its input with objects on its output."""
         return subprocess.Popen(
             (*self._command, "cat-file", "--batch"),
             stdin=subprocess.PIPE,
@@ -123,7 +158,7 @@ class _Repository:
 class _Reader:
     """Reads blobs through one ``git cat-file --batch`` process, started at the first read."""
 
-    def __init__(self, repository: _Repository) -> None:
+    def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -207,7 +242,7 @@ def _blob(reader: _Reader, oid: str, size: int | None) -> Leaf:
 def git_packages(location: str, rev: str, limits: Limits) -> Iterator[Package | InputError]:
     """The packages in the tree of ``rev`` below a location."""
     shown = printable(location)
-    repository = _Repository(os.path.realpath(location))
+    repository = Repository(os.path.realpath(location))
     reader = _Reader(repository)
     try:
         prefix = "" if is_bare(location) else repository.prefix()
@@ -215,13 +250,13 @@ def git_packages(location: str, rev: str, limits: Limits) -> Iterator[Package | 
             f"{rev}^{{tree}}"
         )
         if commit is None:
-            raise _GitError(
+            raise GitError(
                 f"the repository has no revision `{printable(rev)}`",
                 "give a branch, a tag or a commit that `git log` shows; fetch it first if needed",
             )
         top = repository.object_id(f"{commit}:{prefix}") if prefix else commit
         if top is None:
-            raise _GitError(
+            raise GitError(
                 f"revision `{printable(rev)}` has no folder `{printable(prefix)}`",
                 "give the path of a folder that exists in that revision",
             )
@@ -233,7 +268,7 @@ def git_packages(location: str, rev: str, limits: Limits) -> Iterator[Package | 
         if is_bare(location) and name == "":
             name = printable(Path(os.path.realpath(location)).parent.name)
         yield from packages_of(tree, name or "root", "git", shown, commit, limits)
-    except _GitError as problem:
+    except GitError as problem:
         yield InputError(location=shown, message=str(problem), help=problem.advice)
     finally:
         reader.close()
