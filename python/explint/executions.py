@@ -22,6 +22,7 @@ from explint.trace import facts as f
 from explint.trace.hydra import hydra_main, settled
 from explint.trace.specialise import (
     ABSENT,
+    MANDATORY,
     MAYBE,
     Specialised,
     Tree,
@@ -152,7 +153,7 @@ def _started(
         trace=trace,
         composed=result,
         tree=config,
-        special=specialise(trace, config),
+        special=specialise(trace, config, files=experiment.loadable),
     )
 
 
@@ -200,4 +201,4 @@ def _plain(value: Any) -> Tree:  # noqa: ANN401 - any value of a config
         return [_plain(inner) for inner in value]
     if isinstance(value, Opaque | Broken):
         return Unknown(str(value))
-    return Unknown("it is mandatory, and nobody gives it") if value == "???" else value
+    return MANDATORY if value == "???" else value

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from explint.core import PackageFacts
     from explint.protocol.profile import Mode
     from explint.trace.facts import TraceDocument
+    from explint.trace.files import PackageFiles
 
 
 # Patterns for file names reach Hydra as they are, unless a file matches.
@@ -97,6 +98,13 @@ class Experiment:
             for path in sorted(self.package.files)
             if path.startswith(folders) and path.endswith(".yaml")
         )
+
+    @cached_property
+    def loadable(self) -> PackageFiles:
+        """The YAML files of the package, as its code loads them."""
+        from explint.trace.files import PackageFiles
+
+        return PackageFiles(self.yaml, self.package.files)
 
     def run_configs(self) -> tuple[RunConfig, ...]:
         """The files of the profile's run folder, in order of path; none when it has no folder."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from explint.package import Package
     from explint.protocol import Profile
     from explint.report.terminal import ColorChoice, Painter
+    from explint.trace.files import PackageFiles
     from explint.trace.specialise import Tree
     from explint.trace.view import Line, View
 
@@ -68,6 +69,7 @@ def trace(
     wanted = list(entries) or _default_entries(package, chosen)
     document = core.Scanner(1).trace(package, wanted)
     lines_of = _lines(package)
+    files = _files(package)
     views = []
     for name in wanted:
         entry = document.entry(name)
@@ -77,7 +79,7 @@ def trace(
             modules = [f.removesuffix(".py").replace("/", ".") for f in document.files]
             raise Trouble(f"there is no module `{name}`.", did_you_mean(name, modules))
         config = _config(package, chosen, run_id, mode)
-        views.append(view(document, entry, config, lines_of))
+        views.append(view(document, entry, config, lines_of, files=files))
     if form == "json":
         import msgspec
 
@@ -120,6 +122,18 @@ def _lines(package: Package) -> dict[str, Sequence[str]]:
         for p, file in package.files.items()
         if p.endswith(".py") and file.data is not None
     }
+
+
+def _files(package: Package) -> PackageFiles:
+    from explint.compose.yaml import YamlDocument, YamlProblem, load_yaml
+    from explint.trace.files import PackageFiles
+
+    def read(path: str) -> YamlDocument | YamlProblem | None:
+        file = package.files.get(path)
+        text = None if file is None or file.data is None else file.data.decode("utf-8", "replace")
+        return None if text is None else load_yaml(text)
+
+    return PackageFiles(read, package.files)
 
 
 def _config(package: Package, profile: Profile, run_id: str | None, mode: str | None) -> Tree:

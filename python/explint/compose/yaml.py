@@ -94,6 +94,11 @@ class YamlDocument:
         pair = self._find(path)
         return None if pair is None or pair[0] is None else _mark(pair[0])
 
+    def scalar(self, path: tuple[str | int, ...]) -> str | None:
+        """The text of the scalar at ``path`` as written, without quotes; None of other nodes."""
+        pair = self._find(path)
+        return pair[1].value if pair is not None and isinstance(pair[1], ScalarNode) else None
+
     def _find(self, path: tuple[str | int, ...]) -> tuple[Node | None, Node] | None:
         key: Node | None = None
         node = self._root

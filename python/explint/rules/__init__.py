@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from explint.rules.calls import call_signature
 from explint.rules.cli import child_process, evaluate_contract, train_contract
 from explint.rules.composition import (
     bad_override,
@@ -33,6 +34,7 @@ from explint.rules.workdir import changes_directory
 def python_rules() -> tuple[PythonRule, ...]:
     """Every rule of the Python layer, sorted by code."""
     return (
+        call_signature,
         evaluate_contract,
         train_contract,
         child_process,

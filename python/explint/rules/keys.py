@@ -13,7 +13,16 @@ from explint.model import Related, Severity
 from explint.package import FileState
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
-from explint.trace.specialise import ABSENT, Env, at_keys, condition, evaluate, keys_of
+from explint.trace.specialise import (
+    ABSENT,
+    MAYBE,
+    Env,
+    at_keys,
+    condition,
+    evaluate,
+    keys_of,
+    loaded_path,
+)
 from explint.trace.specialise import Unknown as NotKnown
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ _ASKING = frozenset({"isinstance", "hasattr", "callable", "getattr", "type", "is
 _DEEPEST_SECTION = 2
 _MOST_NAMES = 4
 _NOT_LOADED = "the run config is not loaded"
+_LOADED = "the code loads the file"
 
 
 @rule("hydra/undefined-key", code="HYD005", severity=Severity.ERROR, criteria=(2, 7))
@@ -42,6 +52,9 @@ def undefined_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
     copies, and what the program itself writes counts. Entries are the main module, the training
     module when the main module starts it as a process, and the evaluation module when it uses
     Hydra.
+
+    What the code loads of the package's YAML files by itself (`OmegaConf.load`) and merges is
+    followed too, so that a key that neither the config nor such a file defines is reported.
 
     Safe reads are no findings: `.get`, `getattr` with a default, `in`, `hasattr`,
     `OmegaConf.select`, reads behind a check of the key, and reads inside a `try` whose handler goes
@@ -134,7 +147,8 @@ def struct_write(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## What it does
     Reports writes (`cfg.a.new = 1`, `cfg["new"] = 1`, `OmegaConf.update`, `setdefault`,
     `merge_with`) to keys that the composed config does not hold, and `OmegaConf.merge` of a config
-    with keys it does not hold. Hydra's config is a struct, and copies of it stay one.
+    with keys it does not hold, such as a run config that the code loads with `OmegaConf.load`.
+    Hydra's config is a struct, and what is copied or merged from it stays one.
 
     Writes inside `open_dict`, after `OmegaConf.set_struct(cfg, False)`, with `force_add=True`, into
     a config rebuilt from a plain container, inside a `try` whose handler goes on, and on ways that
@@ -163,13 +177,13 @@ def struct_write(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - [OmegaConf: struct flag](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html)
     """
     yield from _causes(experiment).questions
-    by_file: dict[str, list[_NewKey]] = {}
+    by_cause: dict[tuple[str, bool], list[_NewKey]] = {}
     for one in executions(experiment):
         if isinstance(one, Execution):
             for new in _new_keys(one, experiment):
-                by_file.setdefault(new.path, []).append(new)
-    for path in sorted(by_file):
-        yield _struct_write(by_file[path])
+                by_cause.setdefault((new.path, new.merged), []).append(new)
+    for cause in sorted(by_cause):
+        yield _struct_write(by_cause[cause])
 
 
 @rule("hydra/key-in-wrong-section", code="HYD016", severity=Severity.ERROR, criteria=(2, 7))
@@ -217,15 +231,21 @@ class _Miss:
     """A read of a key that is not there.
 
     ``full`` is the whole path that is read, of which the first ``cut`` keys lead to where nothing
-    is. ``sure`` says that it happens, False that this is not decided. ``right`` are the paths at
-    which the run's config holds what is read. ``taken`` is where the section was taken out of the
+    is. ``local`` are these keys in the config object that is read, ``root`` and ``version``.
+    ``sure`` says that it happens, False that this is not decided. ``right`` are the paths at which
+    the run's config holds what is read. ``taken`` is where the section was taken out of the
     config, when that is another line. ``parent`` is what stands in front of the key, ``origin`` the
     file that gives it. ``unloaded`` is the run's own config file, when that would define the key
-    and is no part of the composed config.
+    and is no part of the composed config. ``loaded`` is the file that the code loads
+    itself, when that is what is read, and ``merged`` the last file that it merges into what is
+    read.
     """
 
     full: Keys
     cut: int
+    local: Keys
+    root: int
+    version: int
     sure: bool
     path: str
     place: f.Place
@@ -237,6 +257,8 @@ class _Miss:
     entry: str
     origin: str | None
     unloaded: str | None
+    loaded: str | None
+    merged: str | None
 
     @property
     def name(self) -> Keys:
@@ -318,8 +340,10 @@ def _is_told(miss: _Miss, experiment: Experiment) -> bool:
 
 def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str, object]:
     """The rule that a key's misses belong to, and what they have in common with others."""
-    if any(at_keys(e.tree, name) is not ABSENT for e in within):
+    if any(_defines(e, misses[0]) for e in within):
         return "some-runs", name
+    if misses[0].loaded is not None:
+        return "undefined", (_LOADED, name)
     if any(m.unloaded for m in misses):
         return "undefined", _NOT_LOADED
     shifts = {_shift(m.full, right) for m in misses for right in m.right}
@@ -329,6 +353,14 @@ def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str
     if isinstance(parent, Mapping) and not parent and len(name) > 1:
         return "undefined", name[:-1]
     return "undefined", name
+
+
+def _defines(execution: Execution, miss: _Miss) -> bool:
+    """Whether the config of an execution holds the key that another one misses."""
+    if miss.loaded is None and miss.merged is None:
+        return at_keys(execution.tree, miss.name) is not ABSENT
+    tree = execution.special.env.tree(miss.root, miss.version)
+    return not isinstance(tree, NotKnown) and at_keys(tree, miss.local) is not ABSENT
 
 
 def _shift(full: Keys, right: Keys) -> tuple[Keys, Keys]:
@@ -341,7 +373,7 @@ def _shift(full: Keys, right: Keys) -> tuple[Keys, Keys]:
 
 def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     entry, env = execution.trace, execution.special.env
-    certain = _Certain(entry, env)
+    certain = Certain(entry, env)
     taken: dict[tuple[int, Keys], tuple[str, int]] = {}
     files = execution.document.files
     unknown_code = _hands_over(execution, experiment)
@@ -371,11 +403,13 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         parent = at_keys(tree, keys[: cut - 1])
         if isinstance(parent, list) or _answers(parent, keys[cut - 1]):
             continue
-        before = _before(row.root, execution)
-        if before is None:
+        lead = _lead(row.root, execution)
+        if lead is None:
             continue
+        before = lead.keys
         full = (*before, *keys)
-        if at_keys(execution.tree, full[: len(before) + cut]) is not ABSENT:
+        holds = tree if lead.files else execution.tree
+        if not lead.files and at_keys(holds, full[: len(before) + cut]) is not ABSENT:
             # The program took away what was composed: nothing the configs could repair.
             continue
         source = taken.get((row.root, tuple(keys[: event.held]))) if event.held else None
@@ -385,14 +419,19 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             sure=certain.happens(event.guard),
             path=path,
             place=event.place,
-            right=_elsewhere(execution.tree, full, len(before) + cut),
+            local=tuple(keys[:cut]),
+            root=row.root,
+            version=row.version,
+            right=_elsewhere(holds, full, len(before) + cut) if not (lead.files and before) else (),
             taken=None if source == here else source,
             parent=parent,
             run_id=execution.run_id,
             mode=execution.mode,
             entry=execution.entry,
-            origin=_file_of(execution, full[: len(before) + cut - 1]),
-            unloaded=_unloaded(execution, full, run_files),
+            origin=None if lead.alone else _file_of(execution, full[: len(before) + cut - 1]),
+            unloaded=None if lead.files else _unloaded(execution, full, run_files),
+            loaded=lead.files[0] if lead.alone else None,
+            merged=lead.files[-1] if lead.files and not lead.alone else None,
         )
 
 
@@ -413,14 +452,34 @@ def _answers(parent: object, key: str | int) -> bool:
     return isinstance(key, int) or hasattr(parent, key)
 
 
-def _before(root: int, execution: Execution) -> Keys | None:
-    """The path in Hydra's config that a config object was made from; None for another origin."""
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """What a config object was made from: the path in Hydra's config or in a file, and the files
+    that the code loads into it; ``alone`` when nothing of Hydra's config is in it."""
+
+    keys: Keys
+    files: tuple[str, ...]
+    alone: bool
+
+
+def _lead(root: int, execution: Execution) -> _Lead | None:
+    """Where a config object comes from; None for another origin than configs and files."""
     keys: Keys = ()
+    files: list[str] = []
+    alone = True
     for _ in range(len(execution.trace.roots)):
         row = execution.trace.roots[root]
         if row.kind == "hydra":
-            return keys
-        if row.kind not in ("copy", "container", "create", "masked") or len(row.sources) != 1:
+            return _Lead(keys, tuple(files), alone=False)
+        if row.kind == "load":
+            path = loaded_path(row, execution.special.env)
+            return None if path is None else _Lead(keys, (path, *files), alone)
+        if row.kind == "merge" and row.sources:
+            for other in row.sources[1:]:
+                inside = _inside(other, execution)
+                files += inside.files
+                alone = alone and inside.alone
+        elif row.kind not in ("copy", "container", "create", "masked") or len(row.sources) != 1:
             return None
         source = execution.trace.values[row.sources[0]]
         if not isinstance(source, f.Config):
@@ -431,6 +490,26 @@ def _before(root: int, execution: Execution) -> Keys | None:
         keys = (*inner, *keys)
         root = source.root
     return None
+
+
+def _inside(value: f.ValueId, execution: Execution) -> _Lead:
+    """The files whose text is in a value that is merged, and whether Hydra's config is not."""
+    row = execution.trace.values[value]
+    files: list[str] = []
+    alone = True
+    if isinstance(row, f.Config):
+        found = _lead(row.root, execution)
+        if found is not None:
+            return found
+        root = execution.trace.roots[row.root]
+        within = root.sources if root.kind == "create" else []
+    else:
+        within = [v for _, v in row.items] if isinstance(row, f.DictValue) else []
+    for inner in within:
+        found = _inside(inner, execution)
+        files += found.files
+        alone = alone and found.alone
+    return _Lead((), tuple(files), alone)
 
 
 def _file_of(execution: Execution, section: Keys) -> str | None:
@@ -492,7 +571,7 @@ def _sections(tree: Mapping[str | int, Any], at: Keys) -> Iterator[Keys]:
             yield from _sections(inner, (*at, key))
 
 
-class _Certain:
+class Certain:
     """Which events happen for all that is known: where the config leaves a condition open, the
     condition does not ask what the config holds.
 
@@ -513,7 +592,7 @@ class _Certain:
             truth = condition(row.condition, self.env)
             value = self.entry.values[row.condition]
             if isinstance(value, f.Raised):
-                if row.expected or not self._raises_on(value.attempt):
+                if row.expected or not self.raises_on(value.attempt):
                     return False
             elif truth is None:
                 if not self._free(row.condition, 0):
@@ -523,7 +602,7 @@ class _Certain:
             guard = row.parent
         return True
 
-    def _raises_on(self, attempt: int) -> bool:
+    def raises_on(self, attempt: int) -> bool:
         """Whether the first handler of a ``try`` ends in another exception."""
         if self._raising is None:
             self._raising = set()
@@ -609,6 +688,7 @@ class _NewKey:
     right: tuple[Keys, ...]
     run_id: str | None
     mode: str | None
+    merged: bool = False
 
 
 class _Structs:
@@ -623,6 +703,12 @@ class _Structs:
 
     def make(self, root: int, *, struct: bool) -> None:
         self._flags[root] = {(): struct}
+
+    def copy(self, root: int, of: int, at: Keys) -> None:
+        """A copy keeps the flags of what it was made from."""
+        flags = self._flags.get(of, {})
+        inner = {k[len(at) :]: v for k, v in flags.items() if k[: len(at)] == at}
+        self._flags[root] = {**inner, (): self.is_struct(of, at)}
 
     def set(self, root: int, at: Keys, *, struct: bool) -> None:
         if root in self._flags:
@@ -643,6 +729,10 @@ class _Structs:
             else:
                 self._flags[root][at] = old
 
+    def own(self, root: int, at: Keys) -> bool | None:
+        """The flag that was set on a section itself; None without one."""
+        return self._flags.get(root, {}).get(at)
+
     def is_struct(self, root: int, at: Keys) -> bool:
         flags = self._flags.get(root, {})
         return next((flags[at[:n]] for n in range(len(at), -1, -1) if at[:n] in flags), False)
@@ -650,8 +740,10 @@ class _Structs:
 
 def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]:
     entry, env = execution.trace, execution.special.env
-    certain = _Certain(entry, env)
+    certain = Certain(entry, env)
     structs = _Structs()
+    # Keys that a struct does not take are not there after the attempt either.
+    refused: set[tuple[int, Keys]] = set()
     unknown_code = _hands_over(execution, experiment)
     for number, event in execution.special.happening():
         if number >= unknown_code:
@@ -686,18 +778,28 @@ def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]
         if event.how in ("force", "delete"):
             continue
         tree = env.tree(row.root, row.version)
-        cut = next((n for n in range(1, len(at) + 1) if at_keys(tree, at[:n]) is ABSENT), None)
+        cut = None
+        for n in range(1, len(at) + 1):
+            held = at_keys(tree, at[:n])
+            if held is ABSENT or (held is MAYBE and (row.root, at[:n]) in refused):
+                cut = n
+                break
         if cut is None or not isinstance(at_keys(tree, at[: cut - 1]), Mapping):
             continue
         if cut < len(at) and event.how in ("set", "setdefault"):
             # `cfg.a.b = 1` without `a` fails when it reads `a`: another rule's finding.
             continue
-        if structs.is_struct(row.root, at[: cut - 1]) and certain.happens(event.guard):
-            yield _new_key(execution, event, row.root, at)
+        if structs.is_struct(row.root, at[: cut - 1]):
+            refused.add((row.root, at[:cut]))
+            if certain.happens(event.guard):
+                yield _new_key(execution, event, row.root, at)
 
 
-def _new_key(execution: Execution, event: f.AnyEvent, root: int, keys: Keys) -> _NewKey:
-    name = (*(_before(root, execution) or ()), *keys)
+def _new_key(
+    execution: Execution, event: f.AnyEvent, root: int, keys: Keys, *, merged: bool = False
+) -> _NewKey:
+    lead = _lead(root, execution)
+    name = (*(lead.keys if lead is not None else ()), *keys)
     return _NewKey(
         name=name,
         path=execution.document.files[event.place.file],
@@ -705,28 +807,42 @@ def _new_key(execution: Execution, event: f.AnyEvent, root: int, keys: Keys) -> 
         right=_elsewhere(execution.tree, name, len(name)),
         run_id=execution.run_id,
         mode=execution.mode,
+        merged=merged,
     )
 
 
 def _merged_keys(
-    event: f.Make, execution: Execution, structs: _Structs, certain: _Certain
+    event: f.Make, execution: Execution, structs: _Structs, certain: Certain
 ) -> Iterator[_NewKey]:
     """What ``OmegaConf.merge`` adds to a struct; notes of what is made whether it is a struct."""
     root, env = execution.trace.roots[event.root], execution.special.env
     if root.kind in ("hydra", "compose"):
         structs.make(event.root, struct=True)
         return
-    source = execution.trace.values[root.sources[0]] if root.sources else None
-    keys = keys_of(source.path, env) if isinstance(source, f.Config) else None
-    if not isinstance(source, f.Config) or keys is None or isinstance(keys, NotKnown):
+    if root.kind not in ("copy", "merge") or not root.sources:
         return
-    if root.kind not in ("copy", "merge") or not structs.is_struct(source.root, tuple(keys)):
-        return
-    structs.make(event.root, struct=root.kind == "copy")
-    if root.kind == "merge" and certain.happens(event.guard):
-        before = at_keys(env.tree(source.root, source.version), keys)
-        for new in _added(before, env.tree(event.root, len(env.entry.events)), ()):
-            yield _new_key(execution, event, source.root, (*keys, *new))
+    source = execution.trace.values[root.sources[0]]
+    if isinstance(source, f.Config):
+        keys = keys_of(source.path, env)
+        if isinstance(keys, NotKnown):
+            return
+        structs.copy(event.root, source.root, tuple(keys))
+        if root.kind == "copy":
+            return
+        if structs.is_struct(source.root, tuple(keys)) and certain.happens(event.guard):
+            before = at_keys(env.tree(source.root, source.version), keys)
+            for new in _added(before, env.tree(event.root, 0), ()):
+                yield _new_key(execution, event, source.root, (*keys, *new), merged=True)
+    else:
+        structs.make(event.root, struct=False)
+    # A flag that was set on what is merged goes over to the result: `merge({}, cfg)` is a struct.
+    for other in root.sources[1:]:
+        row = execution.trace.values[other]
+        inner = keys_of(row.path, env) if isinstance(row, f.Config) else None
+        if isinstance(row, f.Config) and inner is not None and not isinstance(inner, NotKnown):
+            flag = structs.own(row.root, tuple(inner))
+            if flag is not None:
+                structs.set(event.root, (), struct=flag)
 
 
 def _added(before: object, after: object, at: Keys) -> Iterator[Keys]:
@@ -742,18 +858,21 @@ def _added(before: object, after: object, at: Keys) -> Iterator[Keys]:
 def _struct_write(found: Sequence[_NewKey]) -> Hit:
     first = found[0]
     names = list(dict.fromkeys(_dotted(n.name) for n in found))
+    verb, keys = ("is", "key") if len(names) == 1 else ("are", "keys")
     message = (
-        f"`{names[0]}` is written, but the config has no such key and takes no new ones."
-        if len(names) == 1
-        else f"{_names(names)} are written, but the config has no such keys and takes no new ones."
+        f"{_names(names)} {verb} written, but the config has no such {keys} and takes no new ones."
     )
-    help_ = f"Define {_names(names)} in the configs, or write inside `with open_dict(cfg):`."
+    if first.merged:
+        message = (
+            f"{_names(names)} {verb} merged into the config, which has no such {keys} and takes "
+            "no new ones."
+        )
+    where = "merge" if first.merged else "write"
+    help_ = f"Define {_names(names)} in the configs, or {where} inside `with open_dict(cfg):`."
     if all(len(n.right) == 1 for n in found):
         rights = dict.fromkeys(_dotted(n.right[0]) for n in found)
         help_ = f"Write {_names(list(rights))}, where the config holds what is meant."
-    places = {(n.place.line, _dotted(n.name)) for n in found} - {
-        (first.place.line, _dotted(first.name))
-    }
+    places = {(n.place.line, _dotted(n.name)) for n in found if n.place.line != first.place.line}
     return Hit(
         path=first.path,
         line=first.place.line,
@@ -830,6 +949,8 @@ def _undefined(cause: _Cause) -> Hit:
     parent = first.parent
     if cause.key == _NOT_LOADED:
         return _not_loaded(cause)
+    if first.loaded is not None:
+        return _not_in_file(cause, first)
     runs = list(dict.fromkeys(m.run_id for m in cause.misses if m.run_id is not None))
     whose = "no run's config defines"
     if len(runs) < 2:
@@ -856,6 +977,21 @@ def _undefined(cause: _Cause) -> Hit:
     return _hit(cause, message, help_ + ".")
 
 
+def _not_in_file(cause: _Cause, first: _Miss) -> Hit:
+    name = _dotted(first.name).removeprefix("cfg").removeprefix(".")
+    files = list(dict.fromkeys(m.loaded for m in cause.misses if m.loaded is not None))
+    help_ = f"Define `{name}` in {_names(files)}"
+    if len(first.right) == 1:
+        right = _dotted(first.right[0]).removeprefix("cfg").removeprefix(".")
+        help_ = f"Read `{right}`, which the file has"
+    return _hit(
+        cause,
+        f"`{name}` is read without a default, but {_names(files)}, which the code loads, "
+        f"{'does' if len(files) == 1 else 'do'} not define it.",
+        help_ + ".",
+    )
+
+
 def _not_loaded(cause: _Cause) -> Hit:
     files = list(dict.fromkeys(m.unloaded for m in cause.misses if m.unloaded))
     heads = [m.full[:2] if m.full[0] == "run" else m.full[:1] for m in cause.misses]
@@ -874,6 +1010,8 @@ def _where(miss: _Miss) -> str:
     """The file in which a key would have to be defined."""
     if miss.name[0] == "run" and miss.run_id is not None:
         return "every run config"
+    if miss.merged is not None:
+        return f"{miss.origin or 'the primary config'} or {miss.merged}"
     return miss.origin or "the primary config"
 
 

@@ -112,7 +112,7 @@ def _starts(experiment: Experiment, entry: Any) -> Iterator[Start]:  # noqa: ANN
             composition = experiment.composed(run_id, mode)
             name = "" if mode is None else mode.name
             if isinstance(composition.result, Composed):
-                special = specialise(entry, tree_of(composition.result))
+                special = specialise(entry, tree_of(composition.result), files=experiment.loadable)
                 yield Start(
                     run_id,
                     name,

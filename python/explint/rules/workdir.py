@@ -159,7 +159,12 @@ def _moved_children(
         document = experiment.trace(module)
         entry = None if document is None else document.entry(module)
         if document is not None and entry is not None:
-            yield path, point, document, specialise(entry, tree_of(config.composed))
+            yield (
+                path,
+                point,
+                document,
+                specialise(entry, tree_of(config.composed), files=experiment.loadable),
+            )
 
 
 def _note(

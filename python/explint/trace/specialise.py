@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from explint.trace import facts as f
 
@@ -38,6 +38,8 @@ class Absent:
 ABSENT: Final = Absent()
 MAYBE: Final = Unknown("it may have been set, or not, before")
 """Stands in a config where a key may be absent; other unknowns are surely there."""
+MANDATORY: Final = Unknown("it is mandatory, and nobody gives it")
+"""Stands for ``???`` in a config; what is merged with it wins."""
 
 PACKAGE: Final = "/package"
 """The folder that the package stands in, as far as paths made from ``__file__`` are concerned."""
@@ -49,18 +51,31 @@ Tree = Any
 """A config as plain dicts, lists and scalars; unknown and MAYBE may stand anywhere in it."""
 
 
+class Files(Protocol):
+    """The YAML files of the package, as code finds them at run time."""
+
+    def load(self, path: str, *, plain: bool) -> Tree:
+        """What ``OmegaConf.load`` makes of a file, or PyYAML where ``plain``; an Unknown where the
+        package does not hold it. ``path`` is relative to the package root."""
+
+    def holds(self, path: str) -> bool:
+        """Whether the package has the file."""
+
+
 @dataclass(slots=True)
 class Env:
     """What a trace is evaluated under.
 
-    ``roots`` maps the number of a config object to its trees by version: (first version at which
-    the tree holds, tree), in order. With ``exceptions`` None it is unknown whether code inside a
-    ``try`` raises; with False nothing raises but explicit ``raise`` statements, which is what
-    people mean by "what the program does".
+    ``files`` are what the code can load; None leaves loaded configs unknown. ``roots`` maps the
+    number of a config object to its trees by version: (first version at which the tree holds,
+    tree), in order. With ``exceptions`` None it is unknown whether code inside a ``try`` raises;
+    with False nothing raises but explicit ``raise`` statements, which is what people mean by "what
+    the program does".
     """
 
     entry: f.EntryTrace
     exceptions: bool | None = False
+    files: Files | None = None
     roots: dict[int, list[tuple[int, Tree]]] = field(default_factory=dict)
     _values: dict[int, Any] = field(default_factory=dict)
     _truths: dict[int, object] = field(default_factory=dict)
@@ -245,6 +260,23 @@ _PATH_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "os.path.realpath": lambda path: _absolute(str(path)),
     "os.path.normpath": posixpath.normpath,
 }
+
+
+_HERE: Final[Mapping[str, str | PurePosixPath]] = {
+    "hydra.utils.get_original_cwd": PACKAGE,
+    # Hydra may have changed it, so that it is told relative to wherever the program is.
+    "os.getcwd": ".",
+    "pathlib.Path.cwd": PurePosixPath("."),
+}
+"""Where the program runs, and where it was started: at the package root, as the protocol says."""
+
+
+def _exists(path: object, env: Env) -> Any:  # noqa: ANN401
+    """Whether a file is there; unknown of any that the package does not hold."""
+    own = own_path(path)
+    if own is None or env.files is None or not env.files.holds(own):
+        return Unknown("whether the file exists is known at run time only")
+    return True
 
 
 def _absolute(path: str) -> str | Unknown:
@@ -488,6 +520,16 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
             if of.is_absolute():
                 return PurePosixPath(posixpath.normpath(of))
             return Unknown("it depends on the working directory")
+    if isinstance(callee, f.Attribute) and callee.name in ("exists", "is_file"):
+        return _exists(_evaluate(callee.of, env, depth), env)
+    name = callee.name if isinstance(callee, f.Library) else ""
+    if name in ("os.path.exists", "os.path.isfile") and row.args:
+        return _exists(_evaluate(row.args[0], env, depth), env)
+    if name in _HERE:
+        return _HERE[name]
+    if name == "hydra.utils.to_absolute_path" and len(row.args) == 1:
+        path = _evaluate(row.args[0], env, depth)
+        return posixpath.join(PACKAGE, str(path)) if own_path(path) else _unknown(path)
     if row.event is not None or row.kwargs:
         return Unknown("it is made at run time")
     if isinstance(callee, f.Library) and callee.name == "isinstance" and len(row.args) == 2:
@@ -591,13 +633,18 @@ class Specialised:
 
 
 def specialise(
-    entry: f.EntryTrace, config: Tree, *, exceptions: bool | None = False
+    entry: f.EntryTrace,
+    config: Tree,
+    *,
+    exceptions: bool | None = False,
+    files: Files | None = None,
 ) -> Specialised:
     """Evaluates an entry under the config that ``@hydra.main`` or ``compose`` hands to it.
 
-    ``config`` is a tree of plain dicts, lists and scalars, or an ``Unknown``.
+    ``config`` is a tree of plain dicts, lists and scalars, or an ``Unknown``; ``files`` are what
+    the code can load.
     """
-    env = Env(entry, exceptions)
+    env = Env(entry, exceptions, files)
     states: list[bool | None] = []
     for number, event in enumerate(entry.events):
         state = decide(event.guard, env)
@@ -619,6 +666,8 @@ def specialise(
 def _made(root: f.Root, config: Tree, env: Env) -> Tree:
     if root.kind in ("hydra", "compose"):
         return config
+    if root.kind in ("load", "yaml"):
+        return _loaded(root, env)
     sources = [_as_tree(s, env) for s in root.sources]
     match root.kind, sources:
         case (("copy" | "container" | "create"), [one]):
@@ -628,6 +677,49 @@ def _made(root: f.Root, config: Tree, env: Env) -> Tree:
                 first = merged(first, other)
             return first
     return Unknown("the config is made at run time")
+
+
+def _loaded(root: f.Root, env: Env) -> Tree:
+    """What ``OmegaConf.load`` or PyYAML gives for a file of the package."""
+    path = loaded_path(root, env)
+    if path is None or env.files is None:
+        return Unknown("the config is made at run time")
+    return env.files.load(path, plain=root.kind == "yaml")
+
+
+def loaded_path(root: f.Root, env: Env) -> str | None:
+    """The file that a root of kind ``load`` or ``yaml`` is read from, relative to the package;
+    None where it does not follow from the config, or lies elsewhere."""
+    if root.kind not in ("load", "yaml") or not root.sources:
+        return None
+    at = root.sources[0]
+    # `open(path)`, `path.open()` and `path.read_text()` in front of it.
+    for _ in range(_READERS):
+        row = env.entry.values[at]
+        if not isinstance(row, f.CallValue):
+            break
+        callee = env.entry.values[row.callee]
+        if isinstance(callee, f.Library) and callee.name in ("open", "io.open") and row.args:
+            at = row.args[0]
+        elif isinstance(callee, f.Attribute) and callee.name in ("open", "read", "read_text"):
+            at = callee.of
+        else:
+            break
+    return own_path(evaluate(at, env))
+
+
+_READERS: Final = 3
+
+
+def own_path(path: object) -> str | None:
+    """A path that the code made, relative to the package root; None where it lies elsewhere.
+
+    A relative one is taken from the package root, where the command lines start.
+    """
+    if not isinstance(path, str | PurePosixPath):
+        return None
+    whole = posixpath.normpath(posixpath.join(PACKAGE, str(path)))
+    return whole[len(PACKAGE) + 1 :] if whole.startswith(f"{PACKAGE}/") else None
 
 
 def _as_tree(value: f.ValueId, env: Env) -> Tree:
@@ -646,8 +738,12 @@ def _as_tree(value: f.ValueId, env: Env) -> Tree:
 
 def merged(first: Tree, second: Tree) -> Tree:
     """Two trees as ``OmegaConf.merge`` joins them: mappings key by key, else the second wins."""
-    if isinstance(first, Unknown) or isinstance(second, Unknown):
-        return first if isinstance(first, Unknown) else second
+    if first is MANDATORY or second is MANDATORY:
+        return second if first is MANDATORY else first
+    if isinstance(second, Unknown):
+        return second
+    if isinstance(first, Unknown) and isinstance(second, Mapping):
+        return first
     if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
         return second
     result = dict(first)

@@ -10,6 +10,7 @@ from explint.trace import facts as f
 from explint.trace.describe import describe, dotted
 from explint.trace.specialise import (
     ABSENT,
+    Files,
     Specialised,
     Tree,
     Unknown,
@@ -94,9 +95,11 @@ def view(
     entry: f.EntryTrace,
     config: Tree,
     lines_of: Mapping[str, Sequence[str]],
+    *,
+    files: Files | None = None,
 ) -> View:
     """The view of an entry under a config tree (or an ``Unknown`` where no run is chosen)."""
-    special = specialise(entry, config)
+    special = specialise(entry, config, files=files)
     return _Viewer(document, special, lines_of, known=not isinstance(config, Unknown)).view()
 
 
