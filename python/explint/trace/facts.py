@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 
 ValueId = int
 
@@ -442,6 +442,14 @@ class Store(Event, frozen=True, array_like=True, tag="store"):
     how: str
 
 
+class Lookup(Event, frozen=True, array_like=True, tag="lookup"):
+    """An element of something that is not followed is asked for by name: ``frame["loss"]``, also
+    by several names in a list."""
+
+    of: ValueId
+    key: ValueId
+
+
 class LoopStart(Event, frozen=True, array_like=True, tag="loop"):
     """A loop begins."""
 
@@ -501,6 +509,7 @@ AnyEvent = (
     | Make
     | LibraryCall
     | Store
+    | Lookup
     | LoopStart
     | LoopEnd
     | Break

@@ -91,6 +91,10 @@ fn event_values(kind: &mut Kind, id: &mut dyn FnMut(ValueId) -> ValueId) {
                 *part = id(*part);
             }
         }
+        Kind::Lookup(of, key) => {
+            *of = id(*of);
+            *key = id(*key);
+        }
         Kind::Return(value) | Kind::Raise(value) => *value = id(*value),
         _ => {}
     }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::value::{Labels, Names, Row, ValueId, Values};
 
 /// Version of this document's layout.
-pub const TRACE_VERSION: u32 = 1;
+pub const TRACE_VERSION: u32 = 2;
 
 /// The traces of one package.
 #[derive(Debug, Serialize)]
@@ -91,6 +91,8 @@ pub enum Kind {
     Call(String, ValueId, Vec<ValueId>, Vec<(String, ValueId)>),
     /// An attribute or element of a library object is set: object, key, value, how.
     Store(ValueId, ValueId, ValueId, &'static str),
+    /// An element of something that is not followed is asked for by name: object, key.
+    Lookup(ValueId, ValueId),
     /// A loop begins.
     Loop(u32),
     /// A loop ends.
@@ -144,6 +146,7 @@ impl Serialize for Event {
             Kind::Make(root) => row!("make", root),
             Kind::Call(name, callee, args, named) => row!("call", name, callee, args, named),
             Kind::Store(of, key, value, how) => row!("store", of, key, value, how),
+            Kind::Lookup(of, key) => row!("lookup", of, key),
             Kind::Loop(l) => row!("loop", l),
             Kind::LoopEnd(l) => row!("loop-end", l),
             Kind::Break(l) => row!("break", l),

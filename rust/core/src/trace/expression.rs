@@ -1053,10 +1053,10 @@ impl<'p> Interp<'p> {
             };
             return self.attribute(node, base, name);
         }
-        self.item(base, key)
+        self.item(node, base, key)
     }
 
-    fn item(&mut self, base: ValueId, key: ValueId) -> ValueId {
+    fn item(&mut self, node: NodeId, base: ValueId, key: ValueId) -> ValueId {
         let content = match self.get(base) {
             &Value::Ref(owner) => self.content(owner).cloned(),
             Value::Tuple(..) => Some(self.get(base).clone()),
@@ -1068,6 +1068,17 @@ impl<'p> Interp<'p> {
             return found;
         }
         let base = self.frozen(base);
+        let by_name = matches!(
+            self.get(key),
+            Value::Str(_)
+                | Value::Template(_)
+                | Value::List(..)
+                | Value::Element(..)
+                | Value::Config { .. }
+        );
+        if by_name {
+            self.emit(node, What::Lookup(base, key));
+        }
         self.value(Value::Item(base, key))
     }
 

@@ -55,6 +55,17 @@ fn names_are_canonical() {
 }
 
 #[test]
+fn elements_asked_for_by_name_are_events() {
+    let text = "import l\nd = {'a': 1}\nd['a']\nf = l.frame()\nf['x']\nf[['y', 'z']]\nf[0]\n";
+    let document = traced(&[("main.py", text)], "main");
+    let lines: Vec<u32> = (document.entries[0].events.iter())
+        .filter(|event| matches!(event.kind, Kind::Lookup(..)))
+        .map(|event| event.place.1)
+        .collect();
+    assert_eq!(lines, [5, 6]);
+}
+
+#[test]
 fn what_literals_decide_leaves_no_guard() {
     let text = "import l\nDEBUG = False\nif DEBUG:\n    l.a()\nelse:\n    l.b()\n";
     assert_eq!(calls(text), [("l.b".to_owned(), 0)]);
