@@ -8,6 +8,7 @@ from explint.rules.composition import (
     bad_override,
     composition_error,
     no_config_name,
+    no_entry_point,
     run_config_missing,
     unsafe_run_id,
 )
@@ -27,6 +28,12 @@ from explint.rules.keys import (
     undefined_key,
 )
 from explint.rules.registry import PythonRule
+from explint.rules.usage import (
+    hard_coded_parameter,
+    not_a_dict,
+    number_read_as_string,
+    unused_key,
+)
 from explint.rules.wandb import no_project
 from explint.rules.workdir import changes_directory
 
@@ -44,6 +51,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         undeclared_dependency,
         unknown_distribution,
         python_version,
+        no_entry_point,
         no_config_name,
         changes_directory,
         composition_error,
@@ -52,8 +60,12 @@ def python_rules() -> tuple[PythonRule, ...]:
         struct_write,
         bad_override,
         unsafe_run_id,
+        number_read_as_string,
+        unused_key,
+        hard_coded_parameter,
         missing_section,
         invalid_run_config,
+        not_a_dict,
         key_in_wrong_section,
         run_config_missing,
         no_project,

@@ -310,10 +310,11 @@ def _lost_run(experiment: Experiment, start: Start, child: Child) -> tuple[str, 
     )
 
 
-_NOT_WHOLE = frozenset(
+NOT_WHOLE = frozenset(
     {
         "structure/empty-file",
         "structure/gutted-module",
+        "structure/unreadable-file",
         "complete/syntax-error",
         "complete/truncated-code",
     }
@@ -332,7 +333,7 @@ def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Itera
         yield lacking
         return
     # A module that is not whole takes no arguments either: one root cause.
-    if any(found.path == path and found.rule in _NOT_WHOLE for found in experiment.facts.findings):
+    if any(found.path == path and found.rule in NOT_WHOLE for found in experiment.facts.findings):
         return
     text = experiment.text(path) or ""
     words = split_words[split_words.index("-m") + 2 :]

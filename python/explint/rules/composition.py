@@ -19,8 +19,10 @@ from explint.compose.yaml import Mark, YamlDocument
 from explint.model import Confidence, Related, Severity
 from explint.package import FileState
 from explint.rules.children import child_overrides
+from explint.rules.cli import NOT_WHOLE, train_contract
 from explint.rules.hydra import invalid_run_config
 from explint.rules.registry import Hit, Unknown, rule
+from explint.rules.started import module_of, unread
 
 if TYPE_CHECKING:
     from explint.compose import RunComposition
@@ -40,7 +42,78 @@ _NO_PRIMARY = (ErrorKind.NO_CONFIG_FOLDER, ErrorKind.NO_PRIMARY_CONFIG)
 _NOT_IN_WANDB_IDS = ":;,#?/'"
 _PLAIN_WORD = re.compile(r"([A-Za-z_]\w*)=([A-Za-z_]+)")
 _FORWARDS = re.compile(r"""\b[rR]?[fF][rR]?["']\+*run=\{|["']\+*run=["']\s*\+""")
+# Words without which no config comes into a program.
+_LOADS_CONFIG = re.compile(r"\b(?:hydra|omegaconf|OmegaConf|yaml|pyrallis|ConfigArgParse)\b")
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
+
+
+@rule("hydra/no-entry-point", code="HYD001", severity=Severity.ERROR, criteria=(2,))
+def no_entry_point(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """Nothing in the package starts Hydra or loads a run config.
+
+    ## What it does
+    Looks at the module that the profile's training command starts. It is reported when it has
+    neither `@hydra.main` nor `hydra.compose`, and no other module of the package has, nor loads
+    YAML files with OmegaConf or PyYAML: then the run configs reach the code in no way.
+
+    A module that calls or starts another one with `@hydra.main`, or reads the run config by
+    itself, is an equivalent way in. A command line that such a module cannot take is told by
+    `cli/train-contract`, and then this rule is silent. Where a module's text is not there, the
+    answer is unknown.
+
+    ## Why is this bad
+    `run=<run id>` chooses the run's config through Hydra. Without it every run trains with the
+    same values, whatever its config says.
+
+    ## Example
+    ```python
+    def main() -> None:
+        train(epochs=10, learning_rate=0.001)
+
+
+    if __name__ == "__main__":
+        main()
+    ```
+
+    ## Use instead
+    ```python
+    @hydra.main(version_base=None, config_path="../config", config_name="config")
+    def main(cfg: DictConfig) -> None:
+        train(cfg)
+    ```
+
+    ## References
+    - Criterion 2 of the experiment protocol
+    - [Hydra: your first app](https://hydra.cc/docs/tutorials/basic/your_first_app/simple_cli/)
+    """
+    module = module_of(experiment.profile.commands.train)
+    if module is None or not isinstance(experiment.entry, str):
+        return
+    path = f"{module.replace('.', '/')}.py"
+    for own in experiment.package.files:
+        if not own.endswith(".py"):
+            continue
+        if own == path or experiment.state(own) is FileState.WITHHELD:
+            lacking = unread(experiment, own)
+            if lacking is not None:
+                yield lacking
+                return
+        if _LOADS_CONFIG.search(experiment.text(own) or ""):
+            return
+    if experiment.state(path) is not FileState.PRESENT:
+        return
+    told = any(
+        found.path == path and found.rule in NOT_WHOLE for found in experiment.facts.findings
+    )
+    if told or any(isinstance(hit, Hit) for hit in train_contract.function(experiment)):
+        return
+    yield Hit(
+        path=path,
+        message=f"`python -m {module}` starts no Hydra, and nothing in the package loads a run "
+        "config.",
+        help='Put `@hydra.main(version_base=None, config_path="../config", config_name="config")` '
+        "on the function that is started, and read the values from its config.",
+    )
 
 
 @rule("hydra/no-config-name", code="HYD002", severity=Severity.ERROR, criteria=(2,))

@@ -403,7 +403,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         parent = at_keys(tree, keys[: cut - 1])
         if isinstance(parent, list) or _answers(parent, keys[cut - 1]):
             continue
-        lead = _lead(row.root, execution)
+        lead = lead_of(row.root, execution)
         if lead is None:
             continue
         before = lead.keys
@@ -453,7 +453,7 @@ def _answers(parent: object, key: str | int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lead:
+class Lead:
     """What a config object was made from: the path in Hydra's config or in a file, and the files
     that the code loads into it; ``alone`` when nothing of Hydra's config is in it."""
 
@@ -462,7 +462,7 @@ class _Lead:
     alone: bool
 
 
-def _lead(root: int, execution: Execution) -> _Lead | None:
+def lead_of(root: int, execution: Execution) -> Lead | None:
     """Where a config object comes from; None for another origin than configs and files."""
     keys: Keys = ()
     files: list[str] = []
@@ -470,10 +470,10 @@ def _lead(root: int, execution: Execution) -> _Lead | None:
     for _ in range(len(execution.trace.roots)):
         row = execution.trace.roots[root]
         if row.kind == "hydra":
-            return _Lead(keys, tuple(files), alone=False)
+            return Lead(keys, tuple(files), alone=False)
         if row.kind == "load":
             path = loaded_path(row, execution.special.env)
-            return None if path is None else _Lead(keys, (path, *files), alone)
+            return None if path is None else Lead(keys, (path, *files), alone)
         if row.kind == "merge" and row.sources:
             for other in row.sources[1:]:
                 inside = _inside(other, execution)
@@ -492,13 +492,13 @@ def _lead(root: int, execution: Execution) -> _Lead | None:
     return None
 
 
-def _inside(value: f.ValueId, execution: Execution) -> _Lead:
+def _inside(value: f.ValueId, execution: Execution) -> Lead:
     """The files whose text is in a value that is merged, and whether Hydra's config is not."""
     row = execution.trace.values[value]
     files: list[str] = []
     alone = True
     if isinstance(row, f.Config):
-        found = _lead(row.root, execution)
+        found = lead_of(row.root, execution)
         if found is not None:
             return found
         root = execution.trace.roots[row.root]
@@ -509,7 +509,7 @@ def _inside(value: f.ValueId, execution: Execution) -> _Lead:
         found = _inside(inner, execution)
         files += found.files
         alone = alone and found.alone
-    return _Lead((), tuple(files), alone)
+    return Lead((), tuple(files), alone)
 
 
 def _file_of(execution: Execution, section: Keys) -> str | None:
@@ -798,7 +798,7 @@ def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]
 def _new_key(
     execution: Execution, event: f.AnyEvent, root: int, keys: Keys, *, merged: bool = False
 ) -> _NewKey:
-    lead = _lead(root, execution)
+    lead = lead_of(root, execution)
     name = (*(lead.keys if lead is not None else ()), *keys)
     return _NewKey(
         name=name,

@@ -35,6 +35,7 @@ class _Found:
     point: EntryPoint
     places: dict[tuple[str, int, int], str] = field(default_factory=dict)
     runs: dict[str, None] = field(default_factory=dict)
+    stops: bool = False
 
 
 @rule("hydra/changes-directory", code="HYD003", severity=Severity.ERROR, criteria=(2, 3))
@@ -48,7 +49,8 @@ def changes_directory(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     - starts a module or script of the package by a relative name, without `cwd=`;
     - opens a file of the package by a relative path;
-    - caches datasets or models in a relative `.cache`.
+    - caches datasets or models in a relative `.cache`. Where nothing else depends on the
+      directory, this is a warning.
 
     ## Why is this bad
     A child `python -m src.train` does not find `src` there. Files are not found, and a cache that
@@ -197,17 +199,23 @@ def _note(
                     (path, place.line, place.column),
                     f"`{name}` is started there, and does not find `{runs}`.",
                 )
+                group.stops = True
     for number, event in special.happening():
         told = _reads(experiment, special, event) if special.states[number] is True else None
         if told is not None:
             place = event.place
-            group.places.setdefault((document.files[place.file], place.line, place.column), told)
+            at = (document.files[place.file], place.line, place.column)
+            group.places.setdefault(at, told[0])
+            group.stops = group.stops or told[1]
     if group.places:
         group.runs[run_id] = None
 
 
-def _reads(experiment: Experiment, special: Specialised, event: AnyEvent) -> str | None:
-    """What an event says of a file or cache that it names by a relative path."""
+def _reads(
+    experiment: Experiment, special: Specialised, event: AnyEvent
+) -> tuple[str, bool] | None:
+    """What to say of an event that names a file or cache by a relative path, and whether the run
+    ends there."""
     from explint.trace import facts as f
     from explint.trace.specialise import evaluate
 
@@ -215,7 +223,8 @@ def _reads(experiment: Experiment, special: Specialised, event: AnyEvent) -> str
     if isinstance(event, f.Make):
         root = env.entry.roots[event.root]
         named = evaluate(root.sources[0], env) if root.kind == "load" and root.sources else None
-        return _opened(experiment, named)
+        told = _opened(experiment, named)
+        return None if told is None else (told, True)
     if not isinstance(event, f.LibraryCall):
         return None
     given: object = None
@@ -226,14 +235,14 @@ def _reads(experiment: Experiment, special: Specialised, event: AnyEvent) -> str
         given = evaluate(callee.of, env)
     told = _opened(experiment, given)
     if told is not None:
-        return told
+        return told, True
     for name, value in event.kwargs:
         if name in _CACHES:
             folder = evaluate(value, env)
             if isinstance(folder, str | PurePosixPath) and re.match(
                 r"(\./)*\.cache\b", str(folder)
             ):
-                return f"`{folder}` is the cache, and would lie in the run's output folder."
+                return f"`{folder}` is the cache, and would lie in the run's output folder.", False
     return None
 
 
@@ -287,4 +296,6 @@ def _hit(experiment: Experiment, path: str, group: _Found) -> Hit:
             *(Related(path=p, line=n, message=message) for (p, n, _), message in others),
         ),
         runs=tuple(group.runs) if len(group.runs) < len(all_runs) else (),
+        # A cache in the wrong place is filled again in every run, and stops none.
+        severity=None if group.stops else Severity.WARNING,
     )

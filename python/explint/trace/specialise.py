@@ -262,6 +262,11 @@ _PATH_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
+YAML_LOADERS: Final = frozenset(
+    {"yaml.safe_load", "yaml.load", "yaml.full_load", "yaml.unsafe_load"}
+)
+"""The functions of PyYAML that read one document."""
+
 _HERE: Final[Mapping[str, str | PurePosixPath]] = {
     "hydra.utils.get_original_cwd": PACKAGE,
     # Hydra may have changed it, so that it is told relative to wherever the program is.
@@ -269,6 +274,14 @@ _HERE: Final[Mapping[str, str | PurePosixPath]] = {
     "pathlib.Path.cwd": PurePosixPath("."),
 }
 """Where the program runs, and where it was started: at the package root, as the protocol says."""
+
+
+def _got(row: f.CallValue, callee: f.Attribute, env: Env, depth: int) -> Any:  # noqa: ANN401
+    """What ``mapping.get(key, default)`` gives."""
+    of, *given = (_evaluate(v, env, depth) for v in (callee.of, *row.args))
+    if not isinstance(of, Mapping) or given[0] is ABSENT or isinstance(given[0], Unknown):
+        return Unknown("it is made at run time")
+    return _guarded(of.get, *given)
 
 
 def _exists(path: object, env: Env) -> Any:  # noqa: ANN401
@@ -527,6 +540,13 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
         return _exists(_evaluate(row.args[0], env, depth), env)
     if name in _HERE:
         return _HERE[name]
+    if name in YAML_LOADERS and row.args:
+        file = _opened(row.args[0], env)
+        if file is None or env.files is None:
+            return Unknown("the file is known at run time only")
+        return env.files.load(file, plain=True)
+    if isinstance(callee, f.Attribute) and callee.name == "get" and 0 < len(row.args) < 3:
+        return _got(row, callee, env, depth)
     if name == "hydra.utils.to_absolute_path" and len(row.args) == 1:
         path = _evaluate(row.args[0], env, depth)
         return posixpath.join(PACKAGE, str(path)) if own_path(path) else _unknown(path)
@@ -666,7 +686,7 @@ def specialise(
 def _made(root: f.Root, config: Tree, env: Env) -> Tree:
     if root.kind in ("hydra", "compose"):
         return config
-    if root.kind in ("load", "yaml"):
+    if root.kind == "load":
         return _loaded(root, env)
     sources = [_as_tree(s, env) for s in root.sources]
     match root.kind, sources:
@@ -680,19 +700,20 @@ def _made(root: f.Root, config: Tree, env: Env) -> Tree:
 
 
 def _loaded(root: f.Root, env: Env) -> Tree:
-    """What ``OmegaConf.load`` or PyYAML gives for a file of the package."""
+    """What ``OmegaConf.load`` gives for a file of the package."""
     path = loaded_path(root, env)
     if path is None or env.files is None:
         return Unknown("the config is made at run time")
-    return env.files.load(path, plain=root.kind == "yaml")
+    return env.files.load(path, plain=False)
 
 
 def loaded_path(root: f.Root, env: Env) -> str | None:
-    """The file that a root of kind ``load`` or ``yaml`` is read from, relative to the package;
-    None where it does not follow from the config, or lies elsewhere."""
-    if root.kind not in ("load", "yaml") or not root.sources:
-        return None
-    at = root.sources[0]
+    """The file that a root of kind ``load`` is read from, relative to the package; None where it
+    does not follow from the config, or lies elsewhere."""
+    return _opened(root.sources[0], env) if root.kind == "load" and root.sources else None
+
+
+def _opened(at: f.ValueId, env: Env) -> str | None:
     # `open(path)`, `path.open()` and `path.read_text()` in front of it.
     for _ in range(_READERS):
         row = env.entry.values[at]
