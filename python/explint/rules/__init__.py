@@ -27,6 +27,19 @@ from explint.rules.keys import (
     undefined_in_some_runs,
     undefined_key,
 )
+from explint.rules.objective import (
+    different_program,
+    no_final_run,
+    search_key_without_effect,
+    shared_config,
+    wrong_suggest_call,
+)
+from explint.rules.optuna import (
+    default_outside_range,
+    direction,
+    invalid_search_space,
+    never_run,
+)
 from explint.rules.registry import PythonRule
 from explint.rules.usage import (
     hard_coded_parameter,
@@ -67,6 +80,15 @@ def python_rules() -> tuple[PythonRule, ...]:
         invalid_run_config,
         not_a_dict,
         key_in_wrong_section,
+        never_run,
+        search_key_without_effect,
+        invalid_search_space,
+        wrong_suggest_call,
+        no_final_run,
+        shared_config,
+        default_outside_range,
+        direction,
+        different_program,
         run_config_missing,
         no_project,
     )
