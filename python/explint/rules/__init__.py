@@ -27,6 +27,13 @@ from explint.rules.keys import (
     undefined_in_some_runs,
     undefined_key,
 )
+from explint.rules.metrics import (
+    config_mismatch,
+    disjoint_history_keys,
+    metric_mismatch,
+    run_id_mismatch,
+    unserialisable,
+)
 from explint.rules.objective import (
     different_program,
     no_final_run,
@@ -41,6 +48,15 @@ from explint.rules.optuna import (
     never_run,
 )
 from explint.rules.registry import PythonRule
+from explint.rules.tracking import (
+    local_results,
+    no_init,
+    no_summary,
+    not_disabled_in_trial,
+    sparse_logging,
+    step_goes_backwards,
+    trial_logged,
+)
 from explint.rules.usage import (
     hard_coded_parameter,
     not_a_dict,
@@ -90,5 +106,17 @@ def python_rules() -> tuple[PythonRule, ...]:
         direction,
         different_program,
         run_config_missing,
+        no_init,
+        metric_mismatch,
+        disjoint_history_keys,
+        step_goes_backwards,
+        trial_logged,
+        not_disabled_in_trial,
+        local_results,
         no_project,
+        unserialisable,
+        sparse_logging,
+        no_summary,
+        config_mismatch,
+        run_id_mismatch,
     )

@@ -644,30 +644,95 @@ def role_of(value: f.ValueId, env: Env, depth: int = 0) -> Role | None:
                 if isinstance(inner, f.Attribute) and inner.name == "iloc":
                     return "row"
             if of is None:
-                chosen = picked(row, env)
+                chosen = picked(row, env, depth)
                 if chosen is not None:
                     return role_of(chosen, env, depth + 1)
     return None
 
 
-def picked(row: f.Item, env: Env) -> f.ValueId | None:
-    """The element that an item of a known container is."""
-    of = env.entry.values[row.of]
-    if isinstance(of, f.Element):
-        over = env.entry.values[of.of]
-        if isinstance(over, f.ListValue) and len(over.items) == 1:
-            of = env.entry.values[over.items[0]]
-            if isinstance(of, f.Each):
-                of = env.entry.values[of.value]
+def picked(row: f.Item, env: Env, depth: int = 0) -> f.ValueId | None:
+    """The value that an item of a container is, where only one comes into question.
+
+    Containers are what the code fills run by run, too: ``data[run_id] = {…}``, gone through later
+    by ``for run_id, one in data.items()``.
+    """
     key = env.entry.values[row.key]
-    if isinstance(of, f.DictValue) and isinstance(key, f.Literal):
+    literal = key.value if isinstance(key, f.Literal) else None
+    over = env.entry.values[row.of]
+    if isinstance(over, f.Element) and literal in (0, 1):
+        data = _called_on(over.of, "items", env)
+        if data is not None:
+            return _only(_contents(data, env, depth + 1)) if literal == 1 else None
+    found = _resolved(row.of, env, depth + 1)
+    of = env.entry.values[found]
+    if isinstance(of, f.DictValue):
+        if literal is None:
+            return _only(_contents(found, env, depth + 1))
         for inner, value in reversed(of.items):
             if env.entry.values[inner] == key:
                 return value
-    if isinstance(of, f.TupleValue) and isinstance(key, f.Literal):
-        at = key.value
-        if isinstance(at, int) and not of.open and -len(of.items) <= at < len(of.items):
-            return of.items[at]
+    if isinstance(of, f.TupleValue) and isinstance(literal, int) and not of.open:
+        return of.items[literal] if -len(of.items) <= literal < len(of.items) else None
+    return None
+
+
+def _resolved(value: f.ValueId, env: Env, depth: int) -> f.ValueId:
+    """What a value is behind elements of containers and choices with one way that is known."""
+    row = env.entry.values[value]
+    if depth > _DEPTH:
+        return value
+    inner: f.ValueId | None = None
+    match row:
+        case f.Each():
+            inner = row.value
+        case f.Item():
+            inner = picked(row, env, depth + 1)
+        case f.Element():
+            data = _called_on(row.of, "values", env)
+            inner = _only(_contents(row.of if data is None else data, env, depth + 1))
+        case f.Select():
+            ways = [w for w in (row.yes, row.no) if _is_known(w, env)]
+            inner = ways[0] if len(ways) == 1 else None
+    return value if inner is None else _resolved(inner, env, depth + 1)
+
+
+def _is_known(value: f.ValueId, env: Env) -> bool:
+    row = env.entry.values[value]
+    if isinstance(row, f.DictValue | f.ListValue):
+        return bool(row.items)
+    return not isinstance(row, f.Literal | f.UnknownValue)
+
+
+def _contents(value: f.ValueId, env: Env, depth: int) -> list[f.ValueId]:
+    """The values that a container may hold, as far as they are known."""
+    row = env.entry.values[value]
+    if depth > _DEPTH:
+        return []
+    match row:
+        case f.DictValue():
+            return [v for k, v in row.items if not isinstance(env.entry.values[k], f.Star)]
+        case f.ListValue() | f.TupleValue():
+            return list(row.items)
+        case f.Select():
+            return [v for way in (row.yes, row.no) for v in _contents(way, env, depth + 1)]
+        case f.Each():
+            return _contents(row.value, env, depth + 1)
+        case f.Item() | f.Element():
+            found = _resolved(value, env, depth + 1)
+            return _contents(found, env, depth + 1) if found != value else []
+    return []
+
+
+def _only(values: list[f.ValueId]) -> f.ValueId | None:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def _called_on(value: f.ValueId, method: str, env: Env) -> f.ValueId | None:
+    """What a method without arguments is called on, when a value is its result."""
+    row = env.entry.values[value]
+    callee = env.entry.values[row.callee] if isinstance(row, f.CallValue) else None
+    if isinstance(row, f.CallValue) and isinstance(callee, f.Attribute) and not row.args:
+        return callee.of if callee.name == method else None
     return None
 
 
@@ -714,10 +779,9 @@ def _element_role(row: f.Element, env: Env, depth: int) -> Role | None:
         callee = env.entry.values[over.callee] if isinstance(over, f.CallValue) else None
         scans = isinstance(callee, f.Attribute) and callee.name == "scan_history"
         return "row" if scans else None
-    over = env.entry.values[row.of]
-    if isinstance(over, f.ListValue | f.TupleValue) and len(over.items) == 1:
-        return role_of(over.items[0], env, depth)
-    return None
+    data = _called_on(row.of, "values", env)
+    chosen = _only(_contents(row.of if data is None else data, env, depth))
+    return None if chosen is None else role_of(chosen, env, depth)
 
 
 def templates(value: f.ValueId, env: Env, depth: int = 0) -> list[Template]:

@@ -688,7 +688,7 @@ def _made(root: f.Root, config: Tree, env: Env) -> Tree:
         return config
     if root.kind == "load":
         return _loaded(root, env)
-    sources = [_as_tree(s, env) for s in root.sources]
+    sources = [as_tree(s, env) for s in root.sources]
     match root.kind, sources:
         case (("copy" | "container" | "create"), [one]):
             return Unknown("a config key is missing") if one is ABSENT else one
@@ -743,7 +743,7 @@ def own_path(path: object) -> str | None:
     return whole[len(PACKAGE) + 1 :] if whole.startswith(f"{PACKAGE}/") else None
 
 
-def _as_tree(value: f.ValueId, env: Env) -> Tree:
+def as_tree(value: f.ValueId, env: Env) -> Tree:
     """A value as a config tree: like ``evaluate``, but a dict with unknown parts stays a dict."""
     row = env.entry.values[value]
     if isinstance(row, f.DictValue) and not row.open:
@@ -752,7 +752,7 @@ def _as_tree(value: f.ValueId, env: Env) -> Tree:
             name = evaluate(key, env)
             if not isinstance(name, str | int):
                 return Unknown("a key is not known")
-            tree[name] = _as_tree(inner, env)
+            tree[name] = as_tree(inner, env)
         return tree
     return evaluate(value, env)
 
@@ -775,7 +775,7 @@ def merged(first: Tree, second: Tree) -> Tree:
 
 def _write(event: f.Write, state: bool | None, version: int, env: Env) -> None:
     sure = state is True
-    value = ABSENT if event.how == "delete" else _as_tree(event.value, env)
+    value = ABSENT if event.how == "delete" else as_tree(event.value, env)
     if value is ABSENT and event.how != "delete":
         value = Unknown("a config key is missing")
     row = env.entry.values[event.at]
