@@ -44,6 +44,9 @@ from explint.verdict import OpenQuestion, build_verdict
 RULES_VERSION = "1"
 """Raised whenever a rule may answer differently on the same package."""
 
+_TRIAL = 9
+"""The criterion about the trial."""
+
 BATCH_PACKAGES = 32
 BATCH_BYTES = 4 << 20
 """Packages are scanned in batches of about this size: enough to keep every thread busy, little
@@ -380,9 +383,15 @@ def _stale_note(stale: Sequence[Entry]) -> list[str]:
 
 
 def _under(profile: Profile, finding: Finding) -> Finding:
-    """The finding with the severity its rule has under the protocol."""
+    """The finding with the severity its rule has under the protocol, and the criteria it breaks:
+    what only the trial runs into keeps the trial from showing that the code works."""
     severity = profile.severity.get(finding.rule)
-    return finding if severity is None else msgspec.structs.replace(finding, severity=severity)
+    if severity is not None:
+        finding = msgspec.structs.replace(finding, severity=severity)
+    cheap = {mode.name for mode in profile.trial.modes if mode.cheap}
+    if finding.modes and cheap.issuperset(finding.modes) and _TRIAL not in finding.criteria:
+        finding = msgspec.structs.replace(finding, criteria=(*finding.criteria, _TRIAL))
+    return finding
 
 
 def _ask(rule: PythonRule, experiment: Experiment) -> tuple[list[Hit | Unknown], str | None]:

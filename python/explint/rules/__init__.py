@@ -57,6 +57,16 @@ from explint.rules.tracking import (
     step_goes_backwards,
     trial_logged,
 )
+from explint.rules.trial import (
+    crashes,
+    epochs,
+    full_mode,
+    no_mode,
+    optuna_on,
+    unbounded_batches,
+    unknown_mode_accepted,
+)
+from explint.rules.trial import different_program as different_trial
 from explint.rules.usage import (
     hard_coded_parameter,
     not_a_dict,
@@ -113,6 +123,14 @@ def python_rules() -> tuple[PythonRule, ...]:
         trial_logged,
         not_disabled_in_trial,
         local_results,
+        no_mode,
+        unbounded_batches,
+        epochs,
+        optuna_on,
+        crashes,
+        full_mode,
+        different_trial,
+        unknown_mode_accepted,
         no_project,
         unserialisable,
         sparse_logging,

@@ -202,7 +202,7 @@ def never_run(experiment: Experiment) -> Iterator[Hit | Unknown]:
         yield Unknown(reason="whether the study is run cannot be told", decided_by=path, path=path)
         return
     full = list(seen.under(cheap=False))
-    if not full or any(is_cut(p) or p.composed is None for p in full):
+    if not full or any(is_cut(p) or not p.known for p in full):
         return
     idle = [s for s in asking if s.run_id in {p.run_id for p in full}]
     for program in full:

@@ -5,22 +5,19 @@ Each is a trace under the config that the process composes, words handed to it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from explint.package import FileState
 from explint.rules.registry import Unknown
-from explint.rules.started import child_config, started, target, tree_of
+from explint.rules.started import started
 
 if TYPE_CHECKING:
-    from explint.compose.static import Composed
     from explint.experiment import Experiment
     from explint.protocol.profile import Mode
     from explint.rules.keys import Certain
-    from explint.rules.started import Start
-    from explint.trace.children import Child
     from explint.trace.facts import AnyEvent, EntryTrace, Place, TraceDocument
     from explint.trace.specialise import Env, Specialised
 
@@ -29,8 +26,8 @@ if TYPE_CHECKING:
 class Program:
     """One process of a run under a mode.
 
-    ``path`` is the file it starts, ``child`` says that another process of the run starts it.
-    ``composed`` is its config, None where that is not known. ``mode`` is None in a protocol without
+    ``path`` is the file it starts, ``child`` says that another process of the run starts it,
+    ``known`` that its config is known. ``mode`` is None in a protocol without
     modes. ``blind`` says that it imports a module of the package whose text is not there: what such
     a module does with what it is handed is not known.
     """
@@ -41,7 +38,7 @@ class Program:
     child: bool
     document: TraceDocument
     special: Specialised
-    composed: Composed | None
+    known: bool
     blind: bool
 
     @property
@@ -98,6 +95,8 @@ def programs(experiment: Experiment) -> Programs:
 
 
 def _programs(experiment: Experiment) -> Programs:
+    from explint.rules.processes import processes
+
     seen = started(experiment)
     if seen is None:
         return Programs()
@@ -106,87 +105,42 @@ def _programs(experiment: Experiment) -> Programs:
     modes = {mode.name: mode for mode in experiment.profile.trial.modes}
     found: list[Program] = []
     lacking: dict[str, Unknown] = {}
-    for start in seen.starts:
-        own = Program(
-            run_id=start.run_id,
-            mode=modes.get(start.mode),
-            path=seen.path,
-            child=False,
-            document=seen.document,
-            special=start.special,
-            composed=start.composed,
-            blind=_blind(experiment, start.special.env.entry),
+    blind: dict[int, bool] = {}
+    for process in processes(experiment):
+        if process.run_id is None:
+            continue
+        if id(process.trace) not in blind:
+            blind[id(process.trace)] = _blind(experiment, process.trace)
+        program = Program(
+            run_id=process.run_id,
+            mode=modes.get(process.mode or ""),
+            path=process.path,
+            child=process.parent is not None,
+            document=process.document,
+            special=process.special,
+            known=isinstance(process.tree, Mapping),
+            blind=blind[id(process.trace)],
         )
-        found.append(own)
-        if start.composed is None:
+        if not program.known:
+            what = f"of {process.path} " if program.child else ""
             lacking.setdefault(
-                "config",
+                process.path,
                 Unknown(
-                    reason=f"the config of {start.run_id} is not known",
+                    reason=f"the config {what}in the run {process.run_id} is not known",
                     decided_by="a config that composes",
-                    path=experiment.profile.config.primary,
+                    path=process.path,
                 ),
             )
+        found.append(program)
+    for start in seen.starts:
         for child in start.children:
-            for answer in _child(experiment, start, own, child):
-                if isinstance(answer, Program):
-                    found.append(answer)
-                else:
-                    lacking.setdefault(answer.reason, answer)
+            file = f"{(child.module or '').replace('.', '/')}.py"
+            if experiment.state(file) in (FileState.WITHHELD, FileState.EMPTY):
+                lacking.setdefault(
+                    file,
+                    Unknown(reason=f"{file} is not in the record", decided_by=file, path=file),
+                )
     return Programs(tuple(found), tuple(lacking.values()))
-
-
-def _child(
-    experiment: Experiment, start: Start, parent: Program, child: Child
-) -> Iterator[Program | Unknown]:
-    from explint.trace.children import Word, keys_of_words
-    from explint.trace.specialise import Unknown as NotKnown
-    from explint.trace.specialise import specialise
-
-    path = target(experiment, child)
-    if path is None or path == parent.path:
-        if child.module is not None and experiment.state(
-            f"{child.module.replace('.', '/')}.py"
-        ) in (FileState.WITHHELD, FileState.EMPTY):
-            file = f"{child.module.replace('.', '/')}.py"
-            yield Unknown(reason=f"{file} is not in the record", decided_by=file, path=file)
-        return
-    if child.state is False or not parent.certain.happens(child.event.guard):
-        yield Unknown(
-            reason=f"whether {path} is started is not decided", decided_by="a trial run", path=path
-        )
-        return
-    module = path.removesuffix(".py").replace("/", ".")
-    document = experiment.trace(module)
-    entry = None if document is None else document.entry(module)
-    if document is None or entry is None:
-        return
-    point = experiment.entry_at(path)
-    words = [w for w in child.words if isinstance(w, Word)]
-    plain = len(words) == len(child.words) and not any(w.text.startswith("-") for w in words)
-    composed: Composed | None = None
-    if not isinstance(point, str) and plain and None not in keys_of_words(words):
-        inexact = frozenset(n for n, w in enumerate(words) if not w.exact)
-        composed = child_config(experiment, point, tuple(w.text for w in words), inexact).composed
-    config: Any = NotKnown("the config of the process is not known")
-    if composed is not None:
-        config = tree_of(composed)
-    else:
-        yield Unknown(
-            reason=f"the config of the process {path} is not known",
-            decided_by="a trial run",
-            path=path,
-        )
-    yield Program(
-        run_id=start.run_id,
-        mode=parent.mode,
-        path=path,
-        child=True,
-        document=document,
-        special=specialise(entry, config, files=experiment.loadable),
-        composed=composed,
-        blind=_blind(experiment, entry),
-    )
 
 
 def _blind(experiment: Experiment, entry: EntryTrace) -> bool:

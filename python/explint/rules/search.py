@@ -399,7 +399,7 @@ def each_pass(experiment: Experiment) -> Iterator[tuple[Program, Search, Pass]]:
         if by_run and mentions_optuna(experiment):
             for program in programs(experiment).under(cheap=False):
                 search = by_run.get(program.run_id)
-                if search is not None and program.composed is not None:
+                if search is not None and program.known:
                     found.extend((program, search, one) for one in passes(program, search))
         experiment.shared["search passes"] = found
     yield from found
