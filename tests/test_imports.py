@@ -41,9 +41,11 @@ ROOMS: dict[str, frozenset[str]] = {
     "suppress": DATA | {"core", "rules"},
     "experiment": DATA | {"core", "protocol", "compose", "source", "trace"},
     "environment": DATA | {"compose", "experiment"},
+    "artifacts": DATA | {"trace"},
     "executions": DATA | {"protocol", "compose", "trace", "experiment"},
     "rules": DATA
-    | {"core", "protocol", "compose", "environment", "trace", "experiment", "executions"},
+    | {"artifacts", "core", "protocol", "compose", "environment", "trace", "experiment"}
+    | {"executions"},
     "pipeline": DATA
     | {
         "baseline",

@@ -41,7 +41,7 @@ from explint.source import Limits, open_sources, package_of_files
 from explint.suppress import Suppression, apply, parse
 from explint.verdict import OpenQuestion, build_verdict
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Raised whenever a rule may answer differently on the same package."""
 
 _TRIAL = 9

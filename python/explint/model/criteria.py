@@ -44,11 +44,7 @@ CRITERIA: dict[int, Criterion] = {
             title="Configuration files",
             undecided="search spaces and references to run configs are not judged yet",
         ),
-        Criterion(
-            number=8,
-            title="Evaluation script",
-            undecided="the evaluation script's inputs and outputs are not judged yet",
-        ),
+        Criterion(number=8, title="Evaluation script"),
         Criterion(
             number=9,
             title="Trial mode",

@@ -20,6 +20,19 @@ from explint.rules.env import (
     undeclared_dependency,
     unknown_distribution,
 )
+from explint.rules.evaluate import (
+    called_from_main,
+    config_location,
+    no_api,
+    path_outside_cwd,
+    reads_local_file,
+)
+from explint.rules.figures import (
+    fabricated_figure,
+    figure_name,
+    figure_outside_evaluate,
+    figure_quality,
+)
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.keys import (
     key_in_wrong_section,
@@ -46,6 +59,14 @@ from explint.rules.optuna import (
     direction,
     invalid_search_space,
     never_run,
+)
+from explint.rules.outcome import (
+    degenerate_test,
+    json_lines,
+    missing_artifact,
+    no_derived_metric,
+    no_significance_test,
+    wrong_baseline,
 )
 from explint.rules.registry import PythonRule
 from explint.rules.tracking import (
@@ -91,6 +112,21 @@ def python_rules() -> tuple[PythonRule, ...]:
         unknown_distribution,
         python_version,
         no_entry_point,
+        no_api,
+        reads_local_file,
+        called_from_main,
+        missing_artifact,
+        no_significance_test,
+        no_derived_metric,
+        figure_name,
+        figure_outside_evaluate,
+        figure_quality,
+        wrong_baseline,
+        degenerate_test,
+        fabricated_figure,
+        json_lines,
+        config_location,
+        path_outside_cwd,
         no_config_name,
         changes_directory,
         composition_error,
