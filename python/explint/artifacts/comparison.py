@@ -150,10 +150,11 @@ class Comparison:
             raise _OpenError
         depth += 1
         if self.paths.is_run_ids(value):
-            row = self.entry.values[value]
-            if isinstance(row, f.Item):
-                return self._item(row, bound, depth)
-            return list(self.run_ids)
+            given = self.entry.values[value]
+            callee = self.entry.values[given.callee] if isinstance(given, f.CallValue) else None
+            ordered = isinstance(callee, f.Library) and callee.name in ("sorted", "reversed")
+            if not ordered and not isinstance(given, f.Item):
+                return list(self.run_ids)
         row = self.entry.values[value]
         match row:
             case f.Literal(value=literal):
@@ -322,10 +323,7 @@ class Comparison:
         return Column((True, *(False for _ in column.values[1:])), exact=False)
 
     def _item(self, row: f.Item, bound: Binding, depth: int) -> Any:  # noqa: ANN401
-        if self.paths.is_run_ids(row.of):
-            of: Any = list(self.run_ids)
-        else:
-            of = self._of(row.of, bound, depth)
+        of = self._of(row.of, bound, depth)
         key = self._maybe(row.key, bound, depth)
         if isinstance(self.entry.values[row.key], f.Slice):
             key = evaluate(row.key, self.env)
