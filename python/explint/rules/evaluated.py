@@ -6,7 +6,9 @@ line composes where Hydra starts it, with what it reads, writes and draws.
 
 from __future__ import annotations
 
+import ast
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,6 +93,24 @@ class Evaluated:
         from explint.artifacts.comparison import Comparison
 
         return Comparison(self.paths, self.experiment.run_ids(), logged_configs(self.experiment))
+
+    @cached_property
+    def modules(self) -> list[ast.Module]:
+        """The syntax of the modules of the package whose functions the script calls."""
+        functions = {call.function for call in self.entry.calls}
+        found = []
+        for path in self.document.files:
+            name = path.removesuffix(".py").replace("/", ".")
+            text = self.experiment.text(path)
+            if text is None or not any(f == name or f.startswith(f"{name}.") for f in functions):
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    found.append(ast.parse(text))
+                except (SyntaxError, ValueError, RecursionError, MemoryError):
+                    continue
+        return found
 
     def calls(self) -> Iterator[tuple[int, LibraryCall]]:
         """The library calls that may happen, in program order."""
@@ -198,26 +218,26 @@ def logged_configs(experiment: Experiment) -> Mapping[str, Any]:
 
 
 def _logged_configs(experiment: Experiment) -> Iterator[tuple[str, Any]]:
-    from explint.executions import Undecided, executions
-    from explint.trace import facts as f
+    from explint.rules.logged import full_logs
+    from explint.trace.facts import LibraryCall
     from explint.trace.specialise import evaluate
 
-    cheap = {m.name for m in experiment.profile.trial.modes if m.cheap}
     given: dict[str, list[Any]] = {}
-    for run in executions(experiment):
-        if isinstance(run, Undecided) or run.run_id is None or run.mode in cheap:
+    for log in full_logs(experiment):
+        if log.run_id is None:
             continue
-        for _, event in run.special.happening():
-            if not isinstance(event, f.LibraryCall):
-                continue
-            if event.name.startswith("wandb") and event.name.endswith("config.update"):
-                given.setdefault(run.run_id, []).append(None)
-            elif event.name == "wandb.init":
-                value = next((v for k, v in event.kwargs if k == "config"), None)
-                found = None if value is None else evaluate(value, run.special.env)
-                given.setdefault(run.run_id, []).append(found)
+        trees = given.setdefault(log.run_id, [])
+        for init in log.inits:
+            value = init.given.get("config")
+            special = init.process.special
+            trees.append(None if value is None else evaluate(value, special.env))
+            if any(
+                isinstance(event, LibraryCall) and event.name.endswith("config.update")
+                for _, event in special.happening()
+            ):
+                trees.append(None)
     for run_id, trees in given.items():
-        if all(isinstance(tree, Mapping) and tree == trees[0] for tree in trees):
+        if trees and all(isinstance(tree, Mapping) and tree == trees[0] for tree in trees):
             yield run_id, trees[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -556,6 +555,14 @@ _FOLDERS: Final = re.compile(r"dir|path|root|folder|out|parent|dest|base_?$|cwd"
 
 def _derives(found: Evaluated) -> bool:
     """Whether the code that is run subtracts or divides values, or names something that is."""
+    from explint.trace.facts import Binary, Literal
+
+    values = found.entry.values
+    if any(
+        isinstance(row, Binary) and row.op == "-" and not isinstance(values[row.right], Literal)
+        for row in values
+    ):
+        return True
     for node in _run_code(found):
         match node:
             case ast.BinOp(op=ast.Sub(), right=right) if not isinstance(right, ast.Constant):
@@ -577,20 +584,8 @@ def _run_code(found: Evaluated) -> Iterator[ast.AST]:
     What a value in a container is made of may be lost in the trace; the code still shows it.
     """
     called = {call.function.rpartition(".")[2] for call in found.entry.calls}
-    modules = {call.function.partition(".")[0] for call in found.entry.calls}
-    for path in found.document.files:
-        if path != found.path and path.partition("/")[0] not in modules:
-            continue
-        text = found.experiment.text(path)
-        name = path.removesuffix(".py").replace("/", ".")
-        if text is None or not any(c.function.startswith(name) for c in found.entry.calls):
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                stack: list[ast.AST] = [ast.parse(text)]
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
+    for module in found.modules:
+        stack: list[ast.AST] = [module]
         while stack:
             node = stack.pop()
             if isinstance(node, ast.FunctionDef) and node.name not in called:
