@@ -16,7 +16,7 @@ EXTENSION := $(VENV)/.extension
 # Only these can change the extension or its metadata; Python files are used where they stand.
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup demo run test test-rust test-python lint format bench docs lock distributions wheel clean
+.PHONY: help setup demo run test test-rust test-python lint format bench docs lock distributions libraries wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -66,6 +66,9 @@ lock: $(DEPENDENCIES) ## Resolve requirements/dev.txt and Cargo.lock anew
 
 distributions: setup ## Look up anew which distributions need which others
 	$(BIN)/python scripts/refresh_distributions.py
+
+libraries: setup ## Read anew what the releases of libraries offer (ARGS='torch --wheels FOLDER')
+	$(BIN)/python scripts/refresh_libraries.py $(ARGS)
 
 wheel: $(DEPENDENCIES) ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -20,6 +19,8 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from published import pip
 
 INPUT = Path(__file__).with_name("distributions.toml")
 OUTPUT = Path(__file__).parents[1] / "python/explint/environment/data/distributions.json"
@@ -52,10 +53,9 @@ def ask_pip(requirements: list[str]) -> list[dict[str, Any]]:
         return []
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
-        command += ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-        command += ["--report", str(report), *requirements]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = ["install", "--dry-run", "--ignore-installed", "--no-deps"]
+        words += ["--only-binary", ":all:", "--quiet", "--report", str(report)]
+        done = pip(*words, *requirements)
         if done.returncode == 0:
             items = json.loads(report.read_text(encoding="utf-8"))["install"]
             return [item["metadata"] for item in items]

@@ -54,6 +54,8 @@ class Environment:
         text = None if self.is_withheld else experiment.text(PATH)
         self.file: Pyproject | TomlProblem | None = None if text is None else read_pyproject(text)
         self.lock_text = experiment.text("uv.lock") or ""
+        self.is_lock_unread = "uv.lock" in experiment.package.files and not self.lock_text
+        """Whether there is a uv.lock whose text the package does not hold."""
         self.others = {
             path: experiment.text(path) or ""
             for path in sorted(experiment.package.files)

@@ -40,6 +40,7 @@ from explint.rules.keys import (
     undefined_in_some_runs,
     undefined_key,
 )
+from explint.rules.libraries import api_not_in_version, unsatisfiable
 from explint.rules.metrics import (
     config_mismatch,
     disjoint_history_keys,
@@ -127,6 +128,8 @@ def python_rules() -> tuple[PythonRule, ...]:
         json_lines,
         config_location,
         path_outside_cwd,
+        api_not_in_version,
+        unsatisfiable,
         no_config_name,
         changes_directory,
         composition_error,

@@ -1,0 +1,249 @@
+"""Which releases of a library an experiment gets, or may get.
+
+uv installs the newest release that pyproject.toml and the other requirements admit, or what uv.lock
+says. Only the releases of the table are known: what lies between two of them is known where both
+agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from explint.environment.distributions import distributions
+from explint.environment.libraries import Release, releases
+from explint.environment.pyproject import Declared, Pyproject, parse_requirement
+from explint.environment.view import Environment
+
+PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
+_USUAL = ("3.11", "3.12", "3.13", "3.14")
+_LOCKED = re.compile(
+    r'^\[\[package\]\]\r?\nname = "([^"\n]+)"\r?\nversion = "([^"\n]+)"', re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The releases of one library that an experiment may get, as numbers in ``releases``.
+
+    ``newest`` are those of which one is installed: more than one where it depends on the Python
+    that runs, or where the release itself is not in the table, but its neighbours are. ``asked`` is
+    what asks for the library, for messages. ``is_sure`` is false where a distribution that the
+    table does not know may hold the library back. ``has_floor`` says whether a lower bound stands
+    in pyproject.toml.
+    """
+
+    name: str
+    releases: tuple[Release, ...]
+    admitted: tuple[int, ...]
+    newest: tuple[int, ...]
+    asked: str
+    declared: Declared | None = None
+    is_sure: bool = True
+    has_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Who asks for which versions of a distribution."""
+
+    by: str
+    specifier: SpecifierSet
+    declared: Declared | None = None
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What pyproject.toml and uv.lock say of the libraries of the table."""
+
+    file: Pyproject
+    declared: list[Declared]
+    pythons: tuple[str, ...]
+    locked: dict[str, list[Version]]
+    _choices: dict[str, Choice | None] = field(default_factory=dict)
+
+    def choice(self, name: str) -> Choice | None:
+        """The releases of a library that the experiment may get; None when that is not known."""
+        if name not in self._choices:
+            self._choices[name] = None
+            self._choices[name] = self._choose(name)
+        return self._choices[name]
+
+    def own(self, name: str) -> list[Declared] | None:
+        """The requirements on a distribution; None where one holds only sometimes, or where the
+        distribution comes from elsewhere than the index."""
+        found = [d for d in self.declared if d.name == name]
+        sources = self.file.uv.get("sources")
+        named = {canonicalize_name(key) for key in sources} if isinstance(sources, dict) else set()
+        overridden = [
+            requirement.name
+            for key in ("override-dependencies", "constraint-dependencies")
+            for item in self.file.uv.get(key) or ()
+            if isinstance(item, str) and (requirement := parse_requirement(item)) is not None
+        ]
+        if name in named or name in {canonicalize_name(n) for n in overridden}:
+            return None
+        if any(d.requirement.marker is not None or d.requirement.url for d in found):
+            return None
+        return found
+
+    def runs_on(self, release: Release, python: str) -> bool:
+        """Whether a release runs on a Python such as ``3.11``."""
+        return _holds(release.python, f"{python}.9")
+
+    def _choose(self, name: str) -> Choice | None:
+        known = releases(name)
+        own = self.own(name)
+        if not known or own is None:
+            return None
+        if name in self.locked:
+            found = [_around(known, version) for version in self.locked[name]]
+            if any(not pair for pair in found):
+                return None
+            numbers = tuple(sorted({n for pair in found for n in pair}))
+            return Choice(name, known, numbers, numbers, "uv.lock")
+        bounds = [Bound("", d.requirement.specifier, d) for d in own]
+        helpers = self._helpers(name)
+        bounds += [bound for bound, _ in helpers if bound is not None]
+        if not own and not helpers:
+            return None
+        specifier = SpecifierSet()
+        for bound in bounds:
+            specifier &= bound.specifier
+        pinned = _pin(specifier)
+        if pinned is not None and all(r.version != pinned for r in known):
+            numbers = _around(known, pinned)
+            newest = numbers
+        else:
+            numbers = tuple(
+                n
+                for n, release in enumerate(known)
+                if specifier.contains(release.version)
+                and any(self.runs_on(release, python) for python in self.pythons)
+            )
+            newest = self._newest(known, numbers, specifier, is_pinned=pinned is not None)
+        if not numbers:
+            return None
+        declared = own[0] if own else None
+        asked = str(declared.requirement) if declared is not None else helpers[0][1]
+        floor = declared is not None and any(
+            s.operator in (">=", ">", "~=", "==") for s in declared.requirement.specifier
+        )
+        return Choice(
+            name,
+            known,
+            numbers,
+            newest,
+            asked,
+            declared,
+            is_sure=all(bound is not None for bound, _ in helpers),
+            has_floor=floor,
+        )
+
+    def _newest(
+        self,
+        known: Sequence[Release],
+        numbers: tuple[int, ...],
+        asked: SpecifierSet,
+        *,
+        is_pinned: bool,
+    ) -> tuple[int, ...]:
+        usual = [p for p in self.pythons if p in _USUAL] or list(self.pythons)
+        found = set()
+        for python in usual:
+            running = [n for n in numbers if self.runs_on(known[n], python)]
+            found |= set(running[-1:])
+        last = max(numbers, default=-1)
+        following = known[last + 1] if 0 <= last < len(known) - 1 else None
+        if following is not None and not is_pinned and not asked.contains(following.version):
+            # A release between the two may be admitted, and is not in the table.
+            found.add(last + 1)
+        return tuple(sorted(found))
+
+    def _helpers(self, name: str) -> list[tuple[Bound | None, str]]:
+        """What other declared distributions ask of a library; None where that is not known."""
+        found: list[tuple[Bound | None, str]] = []
+        table = distributions()
+        for declared in self.declared:
+            if declared.name == name:
+                continue
+            if releases(declared.name):
+                newest = self._newest_of(declared)
+                for requirement in newest.requires if newest is not None else ():
+                    if canonicalize_name(requirement.name) == name and requirement.marker is None:
+                        by = f"{declared.name} {newest.version}" if newest is not None else ""
+                        found.append((Bound(by, requirement.specifier), by))
+            elif name in table.closure([(declared.name, declared.requirement.extras)]):
+                found.append((None, declared.name))
+        return found
+
+    def _newest_of(self, declared: Declared) -> Release | None:
+        admitted = [
+            release
+            for release in releases(declared.name)
+            if declared.requirement.specifier.contains(release.version)
+            and any(self.runs_on(release, python) for python in self.pythons)
+        ]
+        return admitted[-1] if admitted else None
+
+
+def admitted_by(environment: Environment) -> Admitted | None:
+    """What a package's files say of the libraries it gets; None when they do not tell."""
+    file = environment.file
+    if not isinstance(file, Pyproject) or file.project is None or not file.is_readable():
+        return None
+    if "dependencies" in file.dynamic or "workspace" in file.uv:
+        return None
+    if environment.is_lock_unread or (not environment.is_uv and environment.others):
+        return None
+    declared = file.installed() if environment.is_uv else file.everything()
+    text = file.project.get("requires-python")
+    wanted = text if isinstance(text, str) else ""
+    pythons = tuple(p for p in PYTHONS if _holds(wanted, f"{p}.9") or _holds(wanted, f"{p}.0"))
+    return Admitted(
+        file=file,
+        declared=[d for d in declared if d.name != file.name],
+        pythons=pythons,
+        locked=_locked(environment.lock_text),
+    )
+
+
+def _locked(text: str) -> dict[str, list[Version]]:
+    found: dict[str, list[Version]] = {}
+    for name, version in _LOCKED.findall(text):
+        try:
+            found.setdefault(canonicalize_name(name), []).append(Version(version))
+        except InvalidVersion:
+            continue
+    return found
+
+
+def _around(known: Sequence[Release], version: Version) -> tuple[int, ...]:
+    """The release of a version, or its two neighbours; none beyond what was read."""
+    public = Version(version.public)
+    same = tuple(n for n, release in enumerate(known) if release.version == public)
+    if same:
+        return same
+    below = [n for n, release in enumerate(known) if release.version < public]
+    above = [n for n, release in enumerate(known) if release.version > public]
+    return (below[-1], above[0]) if below and above else ()
+
+
+def _pin(specifier: SpecifierSet) -> Version | None:
+    """The version that ``==1.2.3`` asks for."""
+    for one in specifier:
+        if one.operator == "==" and not one.version.endswith(".*"):
+            return Version(Version(one.version).public)
+    return None
+
+
+def _holds(specifier: str, version: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(version)
+    except InvalidSpecifier:
+        return True

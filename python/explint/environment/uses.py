@@ -1,0 +1,243 @@
+"""Where the code of a package uses names of libraries, and whether it surely does.
+
+A look over the text finds what may be a use; only files with a name in question are parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from explint.environment.imports import MAX_CHARACTERS
+
+_FROM = re.compile(
+    r"^[ \t]*from[ \t]+([A-Za-z_][\w.]*)[ \t]+import[ \t]+(?:\(([^)]*)\)|([^\n#;]*))", re.MULTILINE
+)
+_PLAIN = re.compile(r"^[ \t]*import[ \t]+([^\n#;]+)", re.MULTILINE)
+_GUARDS = frozenset(
+    {
+        "ImportError",
+        "ModuleNotFoundError",
+        "AttributeError",
+        "TypeError",
+        "Exception",
+        "BaseException",
+    }
+)
+_ASKING = re.compile(
+    r"\b(?:hasattr|getattr|signature|find_spec|TYPE_CHECKING|\w*version\w*)\b", re.I
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A span of a file, 1-based, in characters; the end is exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(slots=True)
+class FileUses:
+    """The library names of one file.
+
+    ``names`` holds, for each dotted name that the code surely uses, where. ``calls`` holds, by the
+    line and column at which a call begins that surely runs where the code around it runs, the
+    place of its function under ``""`` and those of its keywords.
+    """
+
+    names: dict[str, list[Place]] = field(default_factory=dict)
+    calls: dict[tuple[int, int], dict[str, Place]] = field(default_factory=dict)
+
+
+def possible(text: str, roots: frozenset[str]) -> set[str]:
+    """The dotted names of libraries that a text may use, with a few too many at worst."""
+    found: set[str] = set()
+    aliases: dict[str, str] = {}
+    if "import" not in text:
+        return found
+    for match in _FROM.finditer(text):
+        module = match[1]
+        if module.split(".")[0] not in roots:
+            continue
+        for part in re.sub(r"#[^\n]*", "", match[2] or match[3] or "").split(","):
+            words = part.replace("\\", " ").split()
+            if words and words[0].isidentifier():
+                found.add(f"{module}.{words[0]}")
+                aliases[words[-1]] = f"{module}.{words[0]}"
+    for match in _PLAIN.finditer(text):
+        for part in match[1].split(","):
+            words = part.split()
+            if words and words[0].split(".")[0] in roots:
+                if len(words) == 3:
+                    aliases[words[2]] = words[0]
+                else:
+                    top = words[0].split(".")[0]
+                    aliases[top] = top
+    if aliases:
+        named = "|".join(map(re.escape, sorted(aliases)))
+        for use in re.finditer(rf"(?<![\w.])({named})((?:\.[A-Za-z_]\w*)+)", text):
+            found.add(aliases[use[1]] + use[2])
+    return found
+
+
+def read_uses(text: str, roots: frozenset[str]) -> FileUses:
+    """The library names that a file surely uses; none when Python cannot parse it.
+
+    Left out is what may be skipped: below `if hasattr(…)` and tests of versions, in a `try` whose
+    handler takes the failure and goes on, in annotations that are never evaluated; and names that
+    the file binds to something else too.
+    """
+    uses = FileUses()
+    if len(text) > MAX_CHARACTERS:
+        return uses
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return uses
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    aliases = _aliases(tree, roots)
+    for node in _sure(tree):
+        match node:
+            case ast.ImportFrom(level=0, module=str(module)):
+                if module.split(".")[0] in roots:
+                    for alias in node.names:
+                        if alias.name != "*":
+                            name = f"{module}.{alias.name}"
+                            uses.names.setdefault(name, []).append(_place(alias, lines))
+            case ast.Attribute():
+                dotted = _dotted(node, aliases)
+                if dotted is not None:
+                    uses.names.setdefault(dotted, []).append(_place(node, lines))
+            case ast.Call():
+                function = _place(node.func, lines)
+                places = {k.arg: _place(k, lines) for k in node.keywords if k.arg is not None}
+                # Of `a(1)(2)` both calls begin at one place: the outer one is met first.
+                start = (function.line, function.column)
+                uses.calls[start] = {"": function, **uses.calls.get(start, {}), **places}
+    return uses
+
+
+def _aliases(tree: ast.Module, roots: frozenset[str]) -> dict[str, str]:
+    """What the names of a file mean that it binds by imports only, and to one thing."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                for alias in node.names:
+                    top = alias.name.split(".")[0]
+                    if alias.asname:
+                        found.setdefault(alias.asname, set()).add(alias.name)
+                    else:
+                        found.setdefault(top, set()).add(top)
+            case ast.ImportFrom():
+                for alias in node.names:
+                    module = "." * node.level + (node.module or "")
+                    name = alias.asname or alias.name
+                    found.setdefault(name, set()).add(f"{module}.{alias.name}")
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                found.setdefault(name, set()).add("")
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.setdefault(name, set()).add("")
+            case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
+                found.setdefault(name, set()).add("")
+    return {
+        name: next(iter(meanings))
+        for name, meanings in found.items()
+        if len(meanings) == 1 and next(iter(meanings)).split(".")[0] in roots
+    }
+
+
+def _dotted(node: ast.Attribute, aliases: dict[str, str]) -> str | None:
+    if not isinstance(node.ctx, ast.Load):
+        return None
+    words = [node.attr]
+    inner = node.value
+    while isinstance(inner, ast.Attribute):
+        words.append(inner.attr)
+        inner = inner.value
+    if not isinstance(inner, ast.Name) or inner.id not in aliases:
+        return None
+    return ".".join([aliases[inner.id], *reversed(words)])
+
+
+def _sure(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes that are evaluated whenever the code around them runs."""
+    lazy = any(
+        isinstance(n, ast.ImportFrom)
+        and n.module == "__future__"
+        and any(a.name == "annotations" for a in n.names)
+        for n in tree.body
+    )
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, in_function = waiting.pop()
+        yield node
+        skipped: list[ast.AST | None] = []
+        inside = in_function
+        match node:
+            case ast.If() | ast.IfExp() | ast.While():
+                if _ASKING.search(ast.unparse(node.test)):
+                    continue
+            case ast.BoolOp():
+                if _ASKING.search(ast.unparse(node)):
+                    continue
+            case ast.Try() | ast.TryStar():
+                # What stands in a handler or after it runs only sometimes.
+                skipped += node.handlers
+                if any(_goes_on(handler) for handler in node.handlers):
+                    skipped += [*node.body, *node.orelse]
+            case ast.With() | ast.AsyncWith():
+                if any(re.search(r"suppress|raises", ast.unparse(i)) for i in node.items):
+                    continue
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                inside = True
+                if lazy:
+                    skipped.append(node.returns)
+            case ast.Lambda():
+                inside = True
+            case ast.AnnAssign():
+                # Python does not evaluate annotations of locals.
+                if in_function or lazy:
+                    skipped.append(node.annotation)
+            case ast.arg():
+                if lazy:
+                    skipped.append(node.annotation)
+        for inner in ast.iter_child_nodes(node):
+            if not any(inner is one for one in skipped):
+                waiting.append((inner, inside))
+
+
+def _goes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler takes the failure and does not end the program."""
+    if handler.type is not None:
+        words = {n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)}
+        if not words & _GUARDS:
+            return False
+    return not isinstance(handler.body[-1], ast.Raise)
+
+
+def _place(node: ast.expr | ast.alias | ast.keyword, lines: list[str]) -> Place:
+    def column(line: int, offset: int) -> int:
+        # ast counts UTF-8 bytes.
+        text = lines[line - 1] if line <= len(lines) else ""
+        return (
+            offset + 1
+            if text.isascii()
+            else len(text.encode()[:offset].decode(errors="ignore")) + 1
+        )
+
+    end_line, end_offset = node.end_lineno or node.lineno, node.end_col_offset or 0
+    return Place(
+        node.lineno,
+        column(node.lineno, node.col_offset),
+        end_line,
+        column(end_line, end_offset),
+    )
