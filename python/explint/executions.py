@@ -24,6 +24,7 @@ from explint.trace.specialise import (
     ABSENT,
     MANDATORY,
     MAYBE,
+    Dangling,
     Specialised,
     Tree,
     Unknown,
@@ -199,6 +200,8 @@ def _plain(value: Any) -> Tree:  # noqa: ANN401 - any value of a config
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, Opaque | Broken):
+    if isinstance(value, Broken):
+        return Dangling(value.message)
+    if isinstance(value, Opaque):
         return Unknown(str(value))
     return MANDATORY if value == "???" else value

@@ -16,6 +16,7 @@ from explint.trace import facts as f
 from explint.trace.specialise import (
     ABSENT,
     MAYBE,
+    Dangling,
     Env,
     at_keys,
     condition,
@@ -39,6 +40,7 @@ _DEEPEST_SECTION = 2
 _MOST_NAMES = 4
 _NOT_LOADED = "the run config is not loaded"
 _LOADED = "the code loads the file"
+_DANGLING = "an interpolation leads nowhere"
 
 
 @rule("hydra/undefined-key", code="HYD005", severity=Severity.ERROR, criteria=(2, 7))
@@ -52,6 +54,8 @@ def undefined_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
     copies, and what the program itself writes counts. Entries are the main module, the training
     module when the main module starts it as a process, and the evaluation module when it uses
     Hydra.
+
+    A key whose value is an interpolation that leads nowhere is reported where it is read.
 
     What the code loads of the package's YAML files by itself (`OmegaConf.load`) and merges is
     followed too, so that a key that neither the config nor such a file defines is reported.
@@ -238,7 +242,7 @@ class _Miss:
     file that gives it. ``unloaded`` is the run's own config file, when that would define the key
     and is no part of the composed config. ``loaded`` is the file that the code loads
     itself, when that is what is read, and ``merged`` the last file that it merges into what is
-    read.
+    read. ``dangling`` is what OmegaConf says of a key whose interpolation leads nowhere.
     """
 
     full: Keys
@@ -259,6 +263,7 @@ class _Miss:
     unloaded: str | None
     loaded: str | None
     merged: str | None
+    dangling: str | None
 
     @property
     def name(self) -> Keys:
@@ -340,6 +345,8 @@ def _is_told(miss: _Miss, experiment: Experiment) -> bool:
 
 def _kind(name: Keys, misses: list[_Miss], within: list[Execution]) -> tuple[str, object]:
     """The rule that a key's misses belong to, and what they have in common with others."""
+    if any(m.dangling for m in misses):
+        return "undefined", _DANGLING
     if any(_defines(e, misses[0]) for e in within):
         return "some-runs", name
     if misses[0].loaded is not None:
@@ -398,6 +405,14 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             continue
         tree = env.tree(row.root, row.version)
         cut = next((n for n in range(1, len(keys) + 1) if at_keys(tree, keys[:n]) is ABSENT), None)
+        dangling = None
+        if cut is None:
+            # An interpolation that leads nowhere is there, and raises when it is read.
+            values = (at_keys(tree, keys[:n]) for n in range(1, len(keys) + 1))
+            cut, dangling = next(
+                ((n, v.reason) for n, v in enumerate(values, 1) if isinstance(v, Dangling)),
+                (None, None),
+            )
         if cut is None or cut <= event.held:
             continue
         parent = at_keys(tree, keys[: cut - 1])
@@ -409,7 +424,8 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         before = lead.keys
         full = (*before, *keys)
         holds = tree if lead.files else execution.tree
-        if not lead.files and at_keys(holds, full[: len(before) + cut]) is not ABSENT:
+        whole = at_keys(holds, full[: len(before) + cut])
+        if not lead.files and whole is not ABSENT and not isinstance(whole, Dangling):
             # The program took away what was composed: nothing the configs could repair.
             continue
         source = taken.get((row.root, tuple(keys[: event.held]))) if event.held else None
@@ -432,6 +448,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             unloaded=None if lead.files else _unloaded(execution, full, run_files),
             loaded=lead.files[0] if lead.alone else None,
             merged=lead.files[-1] if lead.files and not lead.alone else None,
+            dangling=dangling,
         )
 
 
@@ -949,6 +966,14 @@ def _undefined(cause: _Cause) -> Hit:
     parent = first.parent
     if cause.key == _NOT_LOADED:
         return _not_loaded(cause)
+    if cause.key == _DANGLING:
+        said = first.dangling or next(m.dangling for m in cause.misses if m.dangling)
+        return _hit(
+            cause,
+            f"{_names(names)} {'is' if len(names) == 1 else 'are'} read, but OmegaConf cannot "
+            f"resolve {'it' if len(names) == 1 else 'them'}: {said.rstrip('.')}.",
+            "Let the interpolation name a key that the composed config has in this run.",
+        )
     if first.loaded is not None:
         return _not_in_file(cause, first)
     runs = list(dict.fromkeys(m.run_id for m in cause.misses if m.run_id is not None))

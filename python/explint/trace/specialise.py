@@ -28,6 +28,12 @@ class Unknown:
         return f"Unknown({self.reason!r})"
 
 
+class Dangling(Unknown):
+    """A value of a config that raises when it is read; ``reason`` is what OmegaConf says."""
+
+    __slots__ = ()
+
+
 class Absent:
     """Where a config has no value."""
 
