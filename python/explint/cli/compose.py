@@ -104,6 +104,15 @@ def compose(
     command = profile.commands.train
     if chosen_mode is not None:
         command = profile.train_command(chosen_mode)
+    if point is None:
+        from explint.compose import entry_of
+
+        given = entry_of(package, command)
+        point = None if isinstance(given, str) else given
+    if point is not None:
+        from explint.cli.trace import settled_entry
+
+        point = settled_entry(package, point)
     answer = compose_run(package, command, chosen_run, entry=point, extra=overrides, quoted=quote)
     name = None if chosen_mode is None else chosen_mode.name
     ctx.exit(_print(answer, name, package, form, color))

@@ -12,6 +12,7 @@ from explint.cli.door import Trouble, note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from explint.compose.entry import EntryPoint
     from explint.package import Package
     from explint.protocol import Profile
     from explint.report.terminal import ColorChoice, Painter
@@ -142,11 +143,9 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
 
     if run_id is None and mode is None:
         return Unknown("no run was chosen")
-    from explint import core
     from explint.compose import compose_run, entry_of
     from explint.compose.entry import EntryPoint
     from explint.compose.static import Composed
-    from explint.trace.hydra import hydra_main, settled
 
     modes = {m.name: m for m in profile.trial.modes}
     if mode is not None and mode not in modes:
@@ -157,13 +156,7 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
     chosen = modes.get(mode or "")
     command = profile.commands.train if chosen is None else profile.train_command(chosen)
     point = entry_of(package, command)
-    if isinstance(point, EntryPoint) and point.unknown is not None:
-        module = point.path.removesuffix(".py").replace("/", ".")
-        document = core.Scanner(1).trace(package, [module])
-        entry = document.entry(module)
-        if entry is not None:
-            point = settled(point, hydra_main(document, entry))
-    given = point if isinstance(point, EntryPoint) else None
+    given = settled_entry(package, point) if isinstance(point, EntryPoint) else None
     composed = compose_run(package, command, run_id, entry=given, quoted=True)
     if not isinstance(composed.result, Composed):
         result = composed.result
@@ -172,6 +165,19 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
         return Unknown("the config does not compose")
     opaque = {tuple(k.split(".")): Unknown(why) for k, why in composed.result.opaque.items()}
     return _with_unknowns(composed.result.value, (), opaque)
+
+
+def settled_entry(package: Package, point: EntryPoint) -> EntryPoint:
+    """An entry point whose arguments the text alone does not give, completed from the trace."""
+    if point.unknown is None:
+        return point
+    from explint import core
+    from explint.trace.hydra import hydra_main, settled
+
+    module = point.path.removesuffix(".py").replace("/", ".")
+    document = core.Scanner(1).trace(package, [module])
+    entry = document.entry(module)
+    return point if entry is None else settled(point, hydra_main(document, entry))
 
 
 def _with_unknowns(tree: Any, at: tuple[str, ...], unknown: dict[tuple[str, ...], Any]) -> Any:  # noqa: ANN401
@@ -253,7 +259,7 @@ def _line(line: Line, painter: Painter) -> str:
 
 
 def _sections(shown: View, painter: Painter, *, with_run: bool) -> None:
-    from explint.report.text import printable
+    from explint.report.text import cells, cut, printable
 
     def head(text: str) -> None:
         click.echo()
@@ -270,7 +276,12 @@ def _sections(shown: View, painter: Painter, *, with_run: bool) -> None:
         head("Not decided")
         for text, why, path, line in shown.open:
             reason = f" {painter.glyphs.dash} {why}" if why else ""
-            click.echo(printable(f"  {path}:{line}  {text}{reason}", unicode))
+            head_ = f"  {path}:{line}  "
+            room = min(painter.terminal.width, 100) - cells(head_)
+            if cells(text) + cells(reason) > room:
+                text = cut(text, max(room - cells(reason), room // 2), painter.glyphs.ellipsis)
+            whole = printable(f"{head_}{text}{reason}", unicode)
+            click.echo(cut(whole, min(painter.terminal.width, 100), painter.glyphs.ellipsis))
     if shown.cuts:
         head("Not followed further")
         for reason, path, line in shown.cuts:

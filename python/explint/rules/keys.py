@@ -15,6 +15,7 @@ from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
 from explint.trace.specialise import (
     ABSENT,
+    MANDATORY,
     MAYBE,
     Dangling,
     Env,
@@ -55,7 +56,8 @@ def undefined_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
     module when the main module starts it as a process, and the evaluation module when it uses
     Hydra.
 
-    A key whose value is an interpolation that leads nowhere is reported where it is read.
+    A key whose value is an interpolation that leads nowhere, or `???` that nobody replaces, is
+    reported where it is read.
 
     What the code loads of the package's YAML files by itself (`OmegaConf.load`) and merges is
     followed too, so that a key that neither the config nor such a file defines is reported.
@@ -384,6 +386,8 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     taken: dict[tuple[int, Keys], tuple[str, int]] = {}
     files = execution.document.files
     unknown_code = _hands_over(execution, experiment)
+    # Code that asks whether a mandatory value is missing knows what it does.
+    asks_nothing = not any("is_missing" in (experiment.text(p) or "") for p in files)
     run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
     for number, (state, event) in enumerate(
         zip(execution.special.states, entry.events, strict=True)
@@ -407,12 +411,9 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         cut = next((n for n in range(1, len(keys) + 1) if at_keys(tree, keys[:n]) is ABSENT), None)
         dangling = None
         if cut is None:
-            # An interpolation that leads nowhere is there, and raises when it is read.
-            values = (at_keys(tree, keys[:n]) for n in range(1, len(keys) + 1))
-            cut, dangling = next(
-                ((n, v.reason) for n, v in enumerate(values, 1) if isinstance(v, Dangling)),
-                (None, None),
-            )
+            cut, dangling = _raising(tree, keys)
+            if dangling == MANDATORY.reason and not asks_nothing:
+                continue
         if cut is None or cut <= event.held:
             continue
         parent = at_keys(tree, keys[: cut - 1])
@@ -425,7 +426,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         full = (*before, *keys)
         holds = tree if lead.files else execution.tree
         whole = at_keys(holds, full[: len(before) + cut])
-        if not lead.files and whole is not ABSENT and not isinstance(whole, Dangling):
+        if not lead.files and whole is not ABSENT and dangling is None:
             # The program took away what was composed: nothing the configs could repair.
             continue
         source = taken.get((row.root, tuple(keys[: event.held]))) if event.held else None
@@ -450,6 +451,16 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             merged=lead.files[-1] if lead.files and not lead.alone else None,
             dangling=dangling,
         )
+
+
+def _raising(tree: object, keys: Sequence[str | int]) -> tuple[int | None, str | None]:
+    """How many keys lead to a value that is there and raises when it is read, and why: an
+    interpolation that leads nowhere, or ``???``."""
+    for n in range(1, len(keys) + 1):
+        value = at_keys(tree, keys[:n])
+        if isinstance(value, Dangling) or value is MANDATORY:
+            return n, value.reason
+    return None, None
 
 
 def _hands_over(execution: Execution, experiment: Experiment) -> int:
@@ -972,7 +983,8 @@ def _undefined(cause: _Cause) -> Hit:
             cause,
             f"{_names(names)} {'is' if len(names) == 1 else 'are'} read, but OmegaConf cannot "
             f"resolve {'it' if len(names) == 1 else 'them'}: {said.rstrip('.')}.",
-            "Let the interpolation name a key that the composed config has in this run.",
+            "Give the key a value, or let its interpolation name a key that the composed config "
+            "has in this run.",
         )
     if first.loaded is not None:
         return _not_in_file(cause, first)
