@@ -39,16 +39,8 @@ CRITERIA: dict[int, Criterion] = {
             title="WandB integration",
             undecided="what training logs is not judged yet",
         ),
-        Criterion(
-            number=7,
-            title="Configuration files",
-            undecided="search spaces and references to run configs are not judged yet",
-        ),
+        Criterion(number=7, title="Configuration files"),
         Criterion(number=8, title="Evaluation script"),
-        Criterion(
-            number=9,
-            title="Trial mode",
-            undecided="the trial switch and its bounds are not judged yet",
-        ),
+        Criterion(number=9, title="Trial mode"),
     )
 }

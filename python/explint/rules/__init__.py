@@ -12,6 +12,7 @@ from explint.rules.composition import (
     run_config_missing,
     unsafe_run_id,
 )
+from explint.rules.contradiction import contradiction
 from explint.rules.env import (
     build_fails,
     invalid_pyproject,
@@ -70,6 +71,12 @@ from explint.rules.outcome import (
     wrong_baseline,
 )
 from explint.rules.registry import PythonRule
+from explint.rules.results import (
+    constant_comparison,
+    expected_number,
+    literal_metric,
+    overwritten_output,
+)
 from explint.rules.tracking import (
     local_results,
     no_init,
@@ -154,6 +161,11 @@ def python_rules() -> tuple[PythonRule, ...]:
         default_outside_range,
         direction,
         different_program,
+        literal_metric,
+        expected_number,
+        overwritten_output,
+        constant_comparison,
+        contradiction,
         run_config_missing,
         no_init,
         metric_mismatch,

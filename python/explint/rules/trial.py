@@ -178,6 +178,7 @@ def unbounded_batches(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - [itertools.islice](https://docs.python.org/3/library/itertools.html#itertools.islice)
     """
     if not any("DataLoader" in t or "Trainer" in t for t in sources(experiment).values()):
+        yield from programs(experiment).unknown
         return
     from explint.rules.loops import is_bounded, loader_loops
 
@@ -214,6 +215,7 @@ def unbounded_batches(experiment: Experiment) -> Iterator[Hit | Unknown]:
             one.runs.setdefault(program.run_id)
             one.modes.setdefault(program.mode.name if program.mode else "")
     if not found:
+        yield from seen.unknown
         yield from open_.values()
         return
     (path, line), first = next(iter(found.items()))
