@@ -63,7 +63,7 @@ def test_a_withheld_module_may_log_what_is_asked_for_and_a_completed_package_doe
     part = checked({**files, "src/model.py": ""}, partial=True)
     assert not told(part)
     reasons = {(u.criterion, u.decided_by) for u in part.verdict.undecided}
-    assert {(6, "src/model.py"), (8, "src/model.py")} <= reasons
+    assert (6, "src/model.py") in reasons
     why = [u.reason for u in part.verdict.undecided if u.decided_by == "src/model.py"]
     assert any("`val_mcc`" in reason for reason in why)
     answered = {"src/evaluate.py": EVALUATE.replace("val_mcc", "val_accuracy")}
@@ -117,4 +117,4 @@ def test_a_key_that_only_some_runs_log_names_the_others() -> None:
 def test_without_the_training_module_nothing_is_told() -> None:
     report = checked({"src/train.py": "", "src/evaluate.py": EVALUATE}, partial=True)
     assert not told(report)
-    assert (8, "src/train.py") in {(u.criterion, u.decided_by) for u in report.verdict.undecided}
+    assert (6, "src/train.py") in {(u.criterion, u.decided_by) for u in report.verdict.undecided}

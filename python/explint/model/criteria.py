@@ -34,11 +34,7 @@ CRITERIA: dict[int, Criterion] = {
             undecided="methods, models and training loops are not judged yet",
         ),
         Criterion(number=5, title="File structure"),
-        Criterion(
-            number=6,
-            title="WandB integration",
-            undecided="what training logs is not judged yet",
-        ),
+        Criterion(number=6, title="WandB integration"),
         Criterion(number=7, title="Configuration files"),
         Criterion(number=8, title="Evaluation script"),
         Criterion(number=9, title="Trial mode"),

@@ -35,6 +35,8 @@ _OTHER_LOGGERS = frozenset(
     {"logging", "math", "cmath", "numpy", "torch", "jax", "tensorflow", "loguru", "rich", "mlflow",
      "scipy", "pandas", "tqdm", "optuna", "structlog", "absl", "comet_ml", "neptune", "print"}
 )  # fmt: skip
+# What the name of a call on W&B's objects begins with; `?` stands for what is not followed.
+_HEADS = ("wandb", "?", "dict", "list", "tuple")
 _LIGHTNING = ("lightning.", "pytorch_lightning.")
 _LOGGER = re.compile(r"Wandb(Logger|Callback|MetricsLogger|EvalCallback|SummaryWriter)\b")
 _TRAINER = re.compile(r"(transformers|trl|sentence_transformers|setfit)\.(\w+\.)*\w*Trainer$")
@@ -140,14 +142,21 @@ class RunLog:
     loggers: list[tuple[str, f.Place]] = field(default_factory=list)
 
     def may_log(self, key: str, sink: Literal["history", "summary"] = "history") -> bool:
-        """Whether a key may be there; keys that W&B itself adds always are."""
+        """Whether a key may be there; keys that W&B itself adds always are.
+
+        A value may be a dict, whose keys follow after a dot, or a plot, which logs a table too.
+        """
         if self.openings or key.startswith(("_", "system.", "system/")):
             return True
+        pieces = key.split(".")
+        names = {".".join(pieces[:n]) for n in range(1, len(pieces) + 1)}
+        names.add(key.removesuffix("_table"))
         return any(
-            logged.key.matches(key)
+            logged.key.matches(name)
             for call in self.calls
             if sink == "summary" or call.sink == "history"
             for logged in call.keys
+            for name in names
         )
 
     def exact_keys(self, sink: Literal["history", "summary"] = "history") -> list[str]:
@@ -186,11 +195,15 @@ def _run_logs(experiment: Experiment) -> Iterator[RunLog]:
             continue
         log = logs.setdefault((process.run_id, process.mode), RunLog(process.run_id, process.mode))
         _collect(experiment, process, log)
+    unreached: RunLog | None = None
     for log in logs.values():
         for process in alone:
             _collect(experiment, process, log)
         if log.calls or log.inits or log.loggers:
-            _unreached(experiment, log)
+            unreached = unreached or _unreached(experiment)
+            log.calls += unreached.calls
+            log.openings += unreached.openings
+            log.loggers += unreached.loggers
     yield from logs.values()
 
 
@@ -209,12 +222,10 @@ def _collect(experiment: Experiment, process: Process, log: RunLog) -> None:
         match event:
             case f.LibraryCall():
                 _call(process, log, number, state, event, env, mode)
-                if event.name == "os.environ.setdefault" and mode is None:
-                    mode = _if_mode(event.args, env, mode)
+                mode = _changed_mode(event, state, env, mode)
             case f.Store():
-                if event.how == "item" and _name(event.of, env) == "os.environ":
-                    mode = _if_mode([event.key, event.value], env, mode)
-                elif role_of(event.of, env) == "summary":
+                mode = _changed_mode(event, state, env, mode)
+                if role_of(event.of, env) == "summary":
                     logged = [Logged(key, event.value) for key in templates(event.key, env)]
                     log.calls.append(
                         LogCall(process, number, state, "summary", event.place, tuple(logged))
@@ -238,6 +249,10 @@ def _call(
 ) -> None:
     entry = env.entry
     given = dict(event.kwargs)
+    data = event.args[0] if event.args else given.get("data", given.get("d"))
+    if not event.name.startswith(_HEADS):
+        _foreign(process, log, number, event, event.name.rpartition(".")[2], data, env)
+        return
     name = _name(event.callee, env) or event.name
     if name in _RUN_MAKERS:
         init = Init(
@@ -258,7 +273,6 @@ def _call(
     of = role_of(callee.of, env) if isinstance(callee, f.Attribute) else None
     if isinstance(callee, f.Library):
         of = _library_role(name.rpartition(".")[0])
-    data = event.args[0] if event.args else given.get("data", given.get("d"))
     if of in ("run", "module"):
         if method == "log" and data is not None:
             _history(process, log, number, state, event, dict_keys(data, env))
@@ -324,15 +338,28 @@ def _foreign(
         return
     if head == "wandb":
         return
-    handed = [*event.args, *(v for _, v in event.kwargs)]
-    if method not in ("print", "finish") and any(
-        role_of(v, env) in ("run", "module") for v in handed
-    ):
+    handed = (*event.args, *(v for _, v in event.kwargs))
+    if method not in ("print", "finish") and any(_is_run(v, env, 0) for v in handed):
         log.openings.append(
             Opening(
                 f"the W&B run is handed to {event.name.lstrip('?.') or 'a function'}", "a trial run"
             )
         )
+
+
+def _is_run(value: f.ValueId, env: Env, depth: int) -> bool:
+    """Whether a value is W&B itself or its run: what ``role_of`` says, for the plain cases."""
+    row = env.entry.values[value]
+    match row:
+        case f.Library():
+            return row.name in ("wandb", "wandb.run")
+        case f.CallValue():
+            callee = env.entry.values[row.callee]
+            return isinstance(callee, f.Library) and callee.name in _RUN_MAKERS
+        case f.Select():
+            ways = (row.yes, row.no)
+            return depth < 4 and any(_is_run(way, env, depth + 1) for way in ways)
+    return False
 
 
 def _logger_call(
@@ -450,12 +477,13 @@ def _withheld(experiment: Experiment, module: str, log: RunLog) -> None:
         log.openings.append(Opening(f"{path} {said}, and may log more", path))
 
 
-def _unreached(experiment: Experiment, log: RunLog) -> None:
-    """Functions that no entry reaches: a library may call them all the same."""
-    first = next(iter(processes(experiment)))
+def _unreached(experiment: Experiment) -> RunLog:
+    """What functions log that no entry reaches: a library may call them all the same."""
+    log = RunLog(None, None)
+    first = processes(experiment)[0]
     entry = first.document.entry("")
     if entry is None:
-        return
+        return log
     skip = {p for p, job in experiment.profile.files.jobs.items() if job == "evaluate"}
     special = specialise(entry, NotKnown("no entry reaches it"))
     env = special.env
@@ -466,12 +494,11 @@ def _unreached(experiment: Experiment, log: RunLog) -> None:
         if first.document.files[event.place.file] in skip or special.states[number] is False:
             continue
         if isinstance(event, f.LibraryCall):
-            before = len(log.inits)
             _call(process, log, number, None, event, env, NotKnown("not reached"))
-            del log.inits[before:]
         elif isinstance(event, f.Store) and role_of(event.of, env) == "summary":
             logged = tuple(Logged(key, event.value) for key in templates(event.key, env))
             log.calls.append(LogCall(process, number, None, "summary", event.place, logged))
+    return log
 
 
 # ---- modes ----
@@ -489,11 +516,8 @@ def _environment_mode(process: Process) -> str | NotKnown | None:
             continue
         if event is process.child.event:
             break
-        if isinstance(event, f.Store) and event.how == "item":
-            name = _name(event.of, env) or ""
-            if name == "os.environ" or name.startswith("os.environ.copy"):
-                found = _if_mode([event.key, event.value], env, mode)
-                mode = found if state is True or found == mode else NotKnown("it is not decided")
+        if isinstance(event, f.Store | f.LibraryCall):
+            mode = _changed_mode(event, state, env, mode)
     if process.child.has_env:
         given = dict(process.child.event.kwargs)["env"]
         mode = _mode_in(given, env, mode)
@@ -512,18 +536,39 @@ def _mode_in(value: f.ValueId, env: Env, mode: str | NotKnown | None) -> str | N
     return mode if mode is None or isinstance(mode, str) else NotKnown("the environment is its own")
 
 
-def _if_mode(
-    pair: Sequence[f.ValueId], env: Env, mode: str | NotKnown | None
+def _changed_mode(
+    event: f.Store | f.LibraryCall, state: bool | None, env: Env, mode: str | NotKnown | None
 ) -> str | NotKnown | None:
-    """The mode after ``os.environ[key] = value``."""
-    if len(pair) != 2:
+    """What ``WANDB_MODE`` is after an event, whether in ``os.environ`` or in a copy of it."""
+    pairs: list[tuple[f.ValueId, f.ValueId]] = []
+    if isinstance(event, f.Store):
+        of = _name(event.of, env) or ""
+        if event.how != "item" or not (of == "os.environ" or of.startswith("os.environ.copy")):
+            return mode
+        pairs = [(event.key, event.value)]
+    elif event.name in ("os.environ.setdefault", "os.putenv") and len(event.args) == 2:
+        if event.name == "os.environ.setdefault" and mode is not None:
+            return mode
+        pairs = [(event.args[0], event.args[1])]
+    elif event.name == "os.environ.update":
+        row = env.entry.values[event.args[0]] if event.args else None
+        if not isinstance(row, f.DictValue):
+            return NotKnown("the environment is made at run time")
+        pairs = row.items
+    elif event.name.endswith("load_dotenv"):
+        return NotKnown("the environment is read from a file")
+    else:
         return mode
-    key = evaluate(pair[0], env)
-    if not isinstance(key, str):
-        return mode
-    if key == "WANDB_DISABLED":
-        return "disabled"
-    return _as_mode(pair[1], env) if key == "WANDB_MODE" else mode
+    after = mode
+    for key, value in pairs:
+        name = evaluate(key, env)
+        if name == "WANDB_MODE":
+            after = _as_mode(value, env)
+        elif name == "WANDB_DISABLED":
+            after = "disabled"
+        elif not isinstance(name, str):
+            after = NotKnown("the environment is made at run time")
+    return after if state is True or after == mode else NotKnown("it is not decided")
 
 
 def _as_mode(value: f.ValueId, env: Env) -> str | NotKnown | None:

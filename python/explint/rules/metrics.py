@@ -71,6 +71,8 @@ def metric_mismatch(experiment: Experiment) -> Iterator[Hit | Unknown]:
     broken: set[int] = set()
     per_line = _lines_answered(read, logs)
     for ask in sorted(read.asks, key=lambda a: a.kind != "keys"):
+        if ask.kind == "column" and read.reshaped:
+            continue
         unread = _never_logged(ask, read, logs)
         if not unread:
             told.update(dict.fromkeys(n for n in ask.names if _undecided(n, ask, logs)))
@@ -92,8 +94,10 @@ def metric_mismatch(experiment: Experiment) -> Iterator[Hit | Unknown]:
             decided_by=opening.decided_by,
             path=read.path,
         )
-    for group in missing.values():
-        yield _mismatch(group, logs)
+    hits = [_mismatch(group, logs) for group in missing.values()]
+    yield from hits
+    if not read.reshaped:
+        yield from _left_out(read, {(hit.path, hit.line) for hit in hits})
 
 
 def _sides(experiment: Experiment) -> tuple[Readback, list[RunLog]] | Unknown | None:
@@ -167,6 +171,35 @@ def _lines_answered(read: Readback, logs: list[RunLog]) -> set[tuple[str, int]]:
         for ask in read.asks
         if ask.kind != "keys" and not _never_logged(ask, read, logs)
     }
+
+
+def _left_out(read: Readback, told: set[tuple[str, int]]) -> Iterator[Hit]:
+    """Columns of a history that was asked for other keys."""
+    for ask in read.asks:
+        keys = [read.keys_of.get(call) for call in ask.calls]
+        if ask.kind != "column" or ask.soft or not ask.sure or not keys or None in keys:
+            continue
+        asked = {name for known in keys for name in known or ()}
+        gone = [
+            name
+            for name in ask.names
+            if name not in asked and name not in read.written and not _may_be_added(name)
+        ]
+        if not gone or (ask.path, ask.place.line) in told:
+            continue
+        told.add((ask.path, ask.place.line))
+        yield Hit(
+            path=ask.path,
+            line=ask.place.line,
+            column=ask.place.column,
+            end_line=ask.place.end_line,
+            end_column=ask.place.end_column,
+            message=(
+                f"{_names(gone)} is read from a history that was asked for "
+                f"{_names(sorted(asked))} alone."
+            ),
+            help=f"Add {_names(gone)} to the `keys` of that history, or ask for it in another one.",
+        )
 
 
 def _mismatch(group: list[tuple[Ask, tuple[str, ...], list[RunLog]]], logs: list[RunLog]) -> Hit:
@@ -480,6 +513,7 @@ def run_id_mismatch(experiment: Experiment) -> Iterator[Hit | Unknown]:
     for log in full_logs(experiment):
         if log.run_id is None or log.openings or log.loggers or not log.inits:
             return
+        others: list[tuple[Init, str, object]] = []
         for init in log.inits:
             env = init.process.special.env
             if init.mode == "disabled":
@@ -487,13 +521,17 @@ def run_id_mismatch(experiment: Experiment) -> Iterator[Hit | Unknown]:
             if init.spread or "settings" in init.given or _sets_identity(env):
                 return
             if what not in init.given:
-                wrong.append((init, log.run_id, None))
+                others.append((init, log.run_id, None))
                 continue
             value = evaluate(init.given[what], env)
             if value is ABSENT or isinstance(value, NotKnown) or value == "???":
                 return
-            if value != log.run_id:
-                wrong.append((init, log.run_id, value))
+            if value == log.run_id:
+                # One run of that id is enough, whatever else is started.
+                break
+            others.append((init, log.run_id, value))
+        else:
+            wrong += others
     if not wrong:
         return
     init, run_id, value = wrong[0]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEPTH = 40
 # What is asked of a frame or a run before its columns are read.
 _EMPTINESS = frozenset({"empty", "shape", "state"})
+# Methods that may change a frame's columns in place.
+_RESHAPING = frozenset({"insert", "rename", "set_axis", "update", "pop", "eval"})
 _TESTS = frozenset({"pandas.isna", "pandas.isnull", "pandas.notna", "math.isnan", "numpy.isnan",
                     "isinstance"})  # fmt: skip
 
@@ -60,7 +62,8 @@ class Readback:
     """What the evaluation module asks W&B for.
 
     ``keys_of`` holds, for a history call by its event number, the keys it names; None where they
-    are not known. Without ``keys=`` it has no entry.
+    are not known. Without ``keys=`` it has no entry. ``written`` are columns that evaluation adds;
+    ``reshaped`` says that it names columns anew.
     """
 
     path: str
@@ -70,6 +73,7 @@ class Readback:
     config: list[ConfigAsk]
     keys_of: dict[int, tuple[str, ...] | None]
     written: set[str]
+    reshaped: bool = False
 
 
 def readback(experiment: Experiment) -> Readback | Unknown | None:
@@ -118,9 +122,13 @@ def _collected(path: str, document: f.TraceDocument, special: Specialised) -> Re
                 _lookup(found, number, event, sure, env)
             case f.Store(how="item") if role_of(event.of, env) in ("frame", "row", "summary"):
                 found.written |= {k for t in templates(event.key, env) if (k := t.exact)}
+            case f.Store(how="attribute") if role_of(event.of, env) == "frame":
+                found.reshaped = True
             case f.LibraryCall():
                 callee = entry.values[event.callee]
                 if isinstance(callee, f.Attribute):
+                    if callee.name in _RESHAPING and role_of(callee.of, env) == "frame":
+                        found.reshaped = True
                     _method(found, number, event, callee, sure, tested, env)
     return found
 
@@ -164,7 +172,7 @@ def _method(
         if asked is None or (isinstance(row, f.Literal) and row.value is None):
             return
         names = _names(asked, env)
-        if "stream" in given or "**" in given:
+        if {"stream", "x_axis", "**"} & given.keys():
             names = None
         found.keys_of[number] = names
         if names:

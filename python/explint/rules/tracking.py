@@ -497,7 +497,8 @@ def local_results(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## What it does
     Looks for files that the training module opens for writing under the names that the protocol
     forbids it (`results.json`, also with a prefix), and for a `print` whose whole text is
-    `json.dumps(…)`. Other files, such as `config.json`, are left alone.
+    `json.dumps(…)` of something the run computes. Other files, such as `config.json`, are left
+    alone.
 
     ## Why is this bad
     Results in two places come apart. Evaluation must be able to say everything from what W&B holds.
@@ -547,8 +548,10 @@ def _local(event: f.LibraryCall, env: Env, names: list[str]) -> str | None:
     if event.name == "print" and len(event.args) == 1:
         row = values[event.args[0]]
         callee = values[row.callee] if isinstance(row, f.CallValue) else None
-        if isinstance(callee, f.Library) and callee.name == "json.dumps":
-            return "Training prints its results as JSON."
+        dumps = isinstance(callee, f.Library) and callee.name == "json.dumps"
+        if dumps and isinstance(row, f.CallValue) and row.args:
+            measured = _is_measured(row.args[0], env, 0)
+            return "Training prints its results as JSON." if measured else None
         return None
     path = _written(event, env)
     name = None if path is None else _basename(path, env, 0)
@@ -557,6 +560,20 @@ def _local(event: f.LibraryCall, env: Env, names: list[str]) -> str | None:
     if name in names or ("results.json" in names and _RESULTS.fullmatch(name)):
         return f"Training writes its results to the local file `{name}`."
     return None
+
+
+def _is_measured(value: f.ValueId, env: Env, depth: int) -> bool:
+    """Whether something that the run computes is in a dict, not only its settings."""
+    row = env.entry.values[value]
+    if depth > _DEPTH or not isinstance(row, f.DictValue):
+        return False
+    return any(
+        _is_measured(inner, env, depth + 1)
+        if isinstance(env.entry.values[inner], f.DictValue)
+        else isinstance(evaluate(inner, env), NotKnown)
+        and not isinstance(env.entry.values[inner], f.Config)
+        for _, inner in row.items
+    )
 
 
 def _written(event: f.LibraryCall, env: Env) -> f.ValueId | None:
