@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 import explint.pipeline
 from explint import config
 from explint.cli import cli, exits
+from explint.cli.door import COMMANDS
 from explint.config import ConfigError
 from explint.model import (
     Confidence,
@@ -453,7 +454,7 @@ def test_completion_knows_rules() -> None:
     "command",
     [
         (),
-        *((name,) for name in cli.commands),
+        *((name,) for name in COMMANDS),
         ("config", "show"),
         ("config", "schema"),
         ("profile", "list"),

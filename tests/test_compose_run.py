@@ -106,7 +106,7 @@ def test_without_a_config_folder_there_is_no_primary_config() -> None:
 
 
 def test_runs_of_a_record_are_its_own() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     held = replace(package(), runs=(Run("two"), Run("three")))
     assert run_ids(held, FOLDER) == ["two", "three"]

@@ -74,7 +74,7 @@ def test_a_small_check_loads_only_what_it_needs(tmp_path: Path) -> None:
     )
     modules = loaded(RUN, "check", ".", "--isolated", "--exit-zero", cwd=tmp_path)
     assert "explint.report.full" in modules
-    # The env rules need packaging, which brings in logging, subprocess and tempfile.
-    slow = {"importlib.resources", "difflib", "zipfile"}
+    slow = {"importlib.resources", "difflib", "zipfile", "argparse", "packaging", "logging"}
+    slow |= {"subprocess", "tempfile", "tomllib", "dataclasses"}
     other_sources = {f"explint.source.{name}" for name in ("archive", "git", "record", "rows")}
     assert not modules & (slow | other_sources | {"rich", "zstandard", "pathspec"})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -21,8 +20,7 @@ from explint.source.folder import is_bare
 from explint.source.git import GitError, Repository
 
 
-@dataclass(slots=True)
-class _Base:
+class _Base(msgspec.Struct):
     """The findings of one location at the base.
 
     ``open`` and ``closed`` map the key of a finding to the finding: its path, like that in the
@@ -32,8 +30,8 @@ class _Base:
     commit: str | None
     problem: str = ""
     prefix: str = ""
-    open: dict[str, Finding] = field(default_factory=dict)
-    closed: set[str] = field(default_factory=set)
+    open: dict[str, Finding] = msgspec.field(default_factory=dict)
+    closed: set[str] = msgspec.field(default_factory=set)
 
 
 def compared(
@@ -139,7 +137,9 @@ def _checked_base(source: SourceInfo, against: str, options: CheckOptions) -> _B
         )
     base = _Base(commit, prefix="" if is_bare(location) else repository.prefix())
     renames = repository.renames(commit, source.rev)
-    then = replace(options, rev=commit, configured_by=None if is_bare(location) else Path(location))
+    then = msgspec.structs.replace(
+        options, rev=commit, configured_by=None if is_bare(location) else Path(location)
+    )
     for result in check_stream([location], then):
         # What cannot be read in the base has no findings there to compare with.
         if isinstance(result, InputError):

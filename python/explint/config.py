@@ -9,19 +9,19 @@ never has a say.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+import tomli
 from msgspec import Meta
 
 from explint.model import Change, Rule, Severity
 from explint.nearmiss import did_you_mean
+from explint.regex import regex
 from explint.select import Selection, SelectorError, expand
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ PYPROJECT = "pyproject.toml"
 MAX_BYTES = 1 << 20
 """A configuration file is written by hand; what is larger is something else."""
 
-_TOOL_TABLE = re.compile(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*explint\b", re.MULTILINE)
+_TOOL_TABLE = regex(r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*explint\b", re.MULTILINE)
 
 
 class ConfigError(ValueError):
@@ -142,8 +142,7 @@ class Config(
         return int(major), int(minor)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(msgspec.Struct, frozen=True):
     """A configuration file found: its path and its table as written."""
 
     path: Path
@@ -224,8 +223,8 @@ def load(file: ConfigFile) -> Config:
 def _parse(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         raise ConfigError(path, f"not valid TOML: {error}") from None
     except RecursionError:
         raise ConfigError(path, "not usable TOML: nested too deeply") from None
@@ -252,8 +251,8 @@ def _tool_table(path: Path) -> dict[str, Any] | None:
     except ConfigError:
         return None
     try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        data: dict[str, Any] = tomli.loads(text)
+    except (tomli.TOMLDecodeError, RecursionError) as error:
         if not _TOOL_TABLE.search(text):
             return None
         raise ConfigError(
@@ -270,17 +269,16 @@ def _tool_table(path: Path) -> dict[str, Any] | None:
     return table
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, dict=True):
     """The configuration in force for one package, and where each value comes from.
 
     ``origin`` maps a key as written in a file to ``default``, to the path of the file, or to the
     command-line flag that set it.
     """
 
-    config: Config = field(default_factory=Config)
+    config: Config = msgspec.field(default_factory=Config)
     file: ConfigFile | None = None
-    origin: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def selection(self, rules: Sequence[Rule]) -> Selection:
         """The rules to show. Raises ConfigError or, for a flag, SelectorError."""

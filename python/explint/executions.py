@@ -7,10 +7,10 @@ run ask their questions of it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.compose import compose_run
 from explint.compose.entry import EntryPoint, find_entry
@@ -18,6 +18,7 @@ from explint.compose.interpolate import Broken, Opaque
 from explint.compose.static import Composed
 from explint.compose.tree import ConfigTree
 from explint.package import FileState
+from explint.regex import regex
 from explint.trace import facts as f
 from explint.trace.hydra import hydra_main, settled
 from explint.trace.specialise import (
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.protocol.profile import Mode
 
-_ADDED = re.compile(r"\+\+?([\w.]+)=")
+_ADDED = regex(r"\+\+?([\w.]+)=")
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True):
     """One entry under one run and mode.
 
     ``run_id`` is None for what is started without a run, ``mode`` None where the protocol has no
@@ -58,8 +58,7 @@ class Execution:
     special: Specialised
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
+class Undecided(msgspec.Struct, frozen=True):
     """An execution whose config is not known, and why."""
 
     entry: str

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.compose.yaml import YamlDocument, YamlProblem, load_yaml
 from explint.model import ProfileChoice
 from explint.package import FileState, Package
 from explint.protocol.profile import Profile
+from explint.regex import regex
 
 if TYPE_CHECKING:
     from explint.compose import RunComposition
@@ -24,14 +26,13 @@ if TYPE_CHECKING:
 
 
 # Patterns for file names reach Hydra as they are, unless a file matches.
-_IS_PLAIN = re.compile(r"[^*?\[]*", re.DOTALL)
+_IS_PLAIN = regex(r"[^*?\[]*", re.DOTALL)
 
 
 _ENTRIES = ("src.main", "src.train", "src.evaluate")
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
+class RunConfig(msgspec.Struct, frozen=True):
     """A file in the profile's run folder.
 
     ``run_id`` is what ``run=`` on the command line says to choose it. ``doc`` is None when the

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
+import tomli
 
 from explint.package import Package
+from explint.regex import regex
 
 DEFAULT_MINOR = 11
 _LOWEST, _HIGHEST = 7, 14
 
 # What nearly every project declares: a minor version to start from and perhaps one to stay below.
-_USUAL = re.compile(
-    r"\s*>=\s*3\.([0-9]{1,2})(?:\.0)?\s*(?:,\s*<\s*(?:4(?:\.0)*|3\.([0-9]{1,2}))\s*)?"
-)
+_USUAL = regex(r"\s*>=\s*3\.([0-9]{1,2})(?:\.0)?\s*(?:,\s*<\s*(?:4(?:\.0)*|3\.([0-9]{1,2}))\s*)?")
 
 
 def target_minor(package: Package) -> int:
@@ -26,8 +24,8 @@ def target_minor(package: Package) -> int:
     if file is None or not file.data or b"requires-python" not in file.data:
         return DEFAULT_MINOR
     try:
-        project = tomllib.loads(file.data.decode("utf-8-sig")).get("project")
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        project = tomli.loads(file.data.decode("utf-8-sig")).get("project")
+    except (UnicodeDecodeError, tomli.TOMLDecodeError, RecursionError):
         return DEFAULT_MINOR
     declared = project.get("requires-python") if isinstance(project, dict) else None
     if not isinstance(declared, str):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from explint.model import SourceInfo
 
@@ -21,8 +22,7 @@ class FileState(StrEnum):
     WITHHELD = "withheld"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """One file of a package.
 
     ``data`` is the raw content, or None when the file was not read: then ``failure`` says why it
@@ -39,8 +39,7 @@ class File:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """A run the experiment names: its id and, where a record gives it, its config file's text."""
 
     run_id: str
@@ -50,16 +49,14 @@ class Run:
     config: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeVerdict:
+class JudgeVerdict(msgspec.Struct, frozen=True):
     """The LLM judge's answer as it stands in a record."""
 
     is_code_ready: bool
     code_issue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What a judge record says beside the code.
 
     ``prompt`` is the text before the code: criteria and command lines. ``hypothesis`` is the
@@ -74,8 +71,7 @@ class Record:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """What a source yields. Paths are relative to the package root, with forward slashes.
 
     ``skipped_folders`` are (path, reason) of folders that were not entered. ``partial`` says that
@@ -89,7 +85,7 @@ class Package:
     record: Record | None = None
     skipped_folders: tuple[tuple[str, str], ...] = ()
     partial: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def state(self, path: str) -> FileState:
         """The state of a file, ``absent`` when the package does not list it."""

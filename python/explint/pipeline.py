@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,8 +52,7 @@ BATCH_BYTES = 4 << 20
 enough that memory stays flat and results appear while the rest is still being read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOptions:
+class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller asks for beyond the locations.
 
     ``flags`` maps field names of ``explint.config.Config`` to values that beat any configuration
@@ -66,11 +64,11 @@ class CheckOptions:
     rev: str | None = None
     isolated: bool = False
     config: Path | None = None
-    flags: Mapping[str, object] = field(default_factory=dict)
+    flags: Mapping[str, object] = msgspec.field(default_factory=dict)
     jobs: int = 0
     configured_by: Path | None = None
     use_baseline: bool = True
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = msgspec.field(default_factory=Limits)
 
 
 class PackageText:
@@ -147,7 +145,9 @@ def check(
     started = time.perf_counter()
     results: Iterable[tuple[PackageReport, PackageText] | InputError]
     if isinstance(source, Mapping):
-        package = replace(package_of_files(source), runs=tuple(Run(run_id) for run_id in runs))
+        package = msgspec.structs.replace(
+            package_of_files(source), runs=tuple(Run(run_id) for run_id in runs)
+        )
         results = _check_packages([_as_part(package) if partial else package], options)
     else:
         results = check_stream([str(source)], options)
@@ -166,14 +166,15 @@ def check(
 def _as_part(package: Package) -> Package:
     """The package as a part of one: an empty file was withheld, an absent one may exist."""
     files = {
-        path: replace(file, state=FileState.WITHHELD) if file.state is FileState.EMPTY else file
+        path: msgspec.structs.replace(file, state=FileState.WITHHELD)
+        if file.state is FileState.EMPTY
+        else file
         for path, file in package.files.items()
     }
-    return replace(package, files=files, partial=True)
+    return msgspec.structs.replace(package, files=files, partial=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(msgspec.Struct, frozen=True):
     """A package with everything decided before the scan."""
 
     package: Package

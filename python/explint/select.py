@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from explint.model import CRITERIA, Rule, RuleStatus
 from explint.nearmiss import did_you_mean
+from explint.regex import regex
 
 EVERYTHING = "all"
-_CRITERION = re.compile(r"criterion:([0-9]+)", re.IGNORECASE)
+_CRITERION = regex(r"criterion:([0-9]+)", re.IGNORECASE)
 
 
 class SelectorError(ValueError):
@@ -70,8 +72,7 @@ def _selector_help(word: str, rules: Sequence[Rule]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The rules to show. ``notes`` are remarks for the user, such as a deprecated rule selected."""
 
     shown: frozenset[str]

@@ -19,13 +19,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from explint.model import Confidence, Finding, Rule, State
 from explint.nearmiss import near_miss
+from explint.regex import regex
 
 UNUSED = "suppression/unused"
 UNKNOWN_RULE = "suppression/unknown-rule"
@@ -61,8 +61,7 @@ class Directive(Protocol):
         """Whether only white space precedes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(msgspec.Struct, frozen=True):
     """A Directive found in YAML or TOML."""
 
     line: int
@@ -72,8 +71,7 @@ class Comment:
     own_line: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(msgspec.Struct, frozen=True):
     """One comment. ``problem`` says why it cannot be understood; then it hides nothing.
 
     It covers ``lines``, or the whole file when that is None. ``trailing`` comments also cover a
@@ -102,8 +100,7 @@ class Suppression:
         return self.trailing and last in self.lines
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The findings with their states, and what is wrong with the suppressions themselves."""
 
     findings: tuple[Finding, ...]
@@ -111,16 +108,16 @@ class Applied:
 
 
 # What is meant as a suppression: `explint:` and anything, or `explint ignore` without the colon.
-_MEANT = re.compile(r"(?:^#*|\s#+)\s*explint\s*(?::|(?=ignore\b))", re.IGNORECASE)
-_DIRECTIVE = re.compile(
+_MEANT = regex(r"(?:^#*|\s#+)\s*explint\s*(?::|(?=ignore\b))", re.IGNORECASE)
+_DIRECTIVE = regex(
     r"\s*(?P<kind>ignore(?:-file)?)\s*\[(?P<names>[^\]\[]*)\]\s*(?P<colon>:?)(?P<reason>.*)",
     re.DOTALL,
 )
 # Another tool's comment behind ours (a linter's marker, say) is no part of the reason.
-_NEXT_COMMENT = re.compile(r"\s#\s.*|^\s*#.*", re.DOTALL)
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_NEXT_COMMENT = regex(r"\s#\s.*|^\s*#.*", re.DOTALL)
+_LINE_BREAK = regex(r"\r\n|\r|\n")
 
-_PYTHON_TOKENS = re.compile(
+_PYTHON_TOKENS = regex(
     r"#[^\r\n]*"
     r'|"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"""'
     r"|'''(?:[^'\\]|\\.|'{1,2}(?!'))*+'''"
@@ -128,7 +125,7 @@ _PYTHON_TOKENS = re.compile(
     r"|'(?:[^'\\\r\n]|\\.)*+'",
     re.DOTALL,
 )
-_TOML_TOKENS = re.compile(
+_TOML_TOKENS = regex(
     r"#[^\r\n]*"
     r'|"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}'
     r"|'''(?:[^']|'{1,2}(?!'))*+'{3,5}"
@@ -402,13 +399,13 @@ def _reasonless(s: Suppression, rows: dict[str, Rule]) -> Finding:
     )
 
 
-_YAML_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^']|'')*+'", re.DOTALL)
-_YAML_HEADER = re.compile(r"[|>](?:([1-9])[-+]?|[-+]([1-9])?)?[ \t]*(?=[\r\n]|\Z|(?<=[ \t])#)")
-_YAML_PROPERTY = re.compile(r"[!&*][^\s,\[\]{}]*")
-_YAML_PLAIN = re.compile(r"[^\s#:,\[\]{}]+")
-_YAML_MARKER = re.compile(r"(?:---|\.\.\.)(?=\s|\Z)")
-_YAML_BEFORE_HEADER = re.compile(r"(?P<dashes>[ \t]*(?:[-?][ \t]+)*)(?:[!&]\S*[ \t]+)*(?P<key>.?)")
-_REST_OF_LINE = re.compile(r"[^\r\n]*")
+_YAML_QUOTED = regex(r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^']|'')*+'", re.DOTALL)
+_YAML_HEADER = regex(r"[|>](?:([1-9])[-+]?|[-+]([1-9])?)?[ \t]*(?=[\r\n]|\Z|(?<=[ \t])#)")
+_YAML_PROPERTY = regex(r"[!&*][^\s,\[\]{}]*")
+_YAML_PLAIN = regex(r"[^\s#:,\[\]{}]+")
+_YAML_MARKER = regex(r"(?:---|\.\.\.)(?=\s|\Z)")
+_YAML_BEFORE_HEADER = regex(r"(?P<dashes>[ \t]*(?:[-?][ \t]+)*)(?:[!&]\S*[ \t]+)*(?P<key>.?)")
+_REST_OF_LINE = regex(r"[^\r\n]*")
 _BLANKS = " \t\ufeff"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from explint.model import (
     CRITERIA,
@@ -16,8 +17,7 @@ from explint.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenQuestion:
+class OpenQuestion(msgspec.Struct, frozen=True):
     """A rule that could not decide on this package."""
 
     rule: Rule

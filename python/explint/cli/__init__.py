@@ -1,7 +1,8 @@
 """The command line: one file per command.
 
-Only click is imported when it starts; a command imports what it needs when it runs, so that
-``--help``, ``--version`` and shell completion answer at once.
+Only click is imported when it starts. A command's file is imported when the command is called for,
+and imports what it needs when it runs, so that ``--help``, ``--version`` and shell completion
+answer at once.
 """
 
 from __future__ import annotations
@@ -13,17 +14,8 @@ import sys
 import click
 
 from explint import __version__
-from explint.cli.baseline import baseline
-from explint.cli.check import check
-from explint.cli.completion import completion
-from explint.cli.compose import compose
-from explint.cli.config import config
 from explint.cli.door import Door
 from explint.cli.exits import INTERRUPTED
-from explint.cli.profile import profile
-from explint.cli.rule import rule
-from explint.cli.rules import rules
-from explint.cli.trace import trace
 
 __all__ = ["cli", "main"]
 
@@ -46,10 +38,6 @@ def cli() -> None:
     explint trace . --run ID               show what the code does in a run
     explint rule complete/todo-marker      explain a rule
     """
-
-
-for command in (check, trace, compose, rule, rules, profile, config, baseline, completion):
-    cli.add_command(command)
 
 
 def main() -> None:

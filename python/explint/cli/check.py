@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, cast
 
 import click
 
@@ -40,8 +39,7 @@ def _python_version(_ctx: click.Context, _param: click.Parameter, value: str | N
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presentation:
+class Presentation(NamedTuple):
     """What of a check concerns only how it is shown and how it ends."""
 
     output: tuple[str, ...]

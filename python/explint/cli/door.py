@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
@@ -11,6 +12,18 @@ import click
 from explint.cli import exits
 
 DEBUG = "EXPLINT_DEBUG"
+
+COMMANDS = (
+    "baseline",
+    "check",
+    "completion",
+    "compose",
+    "config",
+    "profile",
+    "rule",
+    "rules",
+    "trace",
+)
 
 
 class Trouble(click.ClickException):
@@ -39,7 +52,21 @@ def note(message: str) -> None:
 
 
 class Door(click.Group):
-    """Turns whatever ends a command into an exit code and a message that helps."""
+    """Turns whatever ends a command into an exit code and a message that helps.
+
+    A command ``NAME`` is the object ``NAME`` of the module ``explint.cli.NAME``.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names of the commands, in the order of the help text."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None when there is none."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"explint.cli.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Runs the command."""

@@ -6,17 +6,17 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, TypeVar
+
+import msgspec
 
 from explint.cli.door import Trouble, close_stdout
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One ``-o``: a format, and a file or None for standard output."""
 
     format: str

@@ -9,8 +9,9 @@ hydra-core itself, where that is installed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from explint.compose.shell import ShellProblem, split
 
@@ -27,8 +28,7 @@ RESULTS_DIR = ".research/results"
 """What stands for ``{results_dir}`` where the caller names no folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunComposition:
+class RunComposition(msgspec.Struct, frozen=True):
     """A run's config, or why it has none.
 
     ``command`` is the shell's command line and ``words`` the overrides in it; ``answered_by`` says

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from explint.compose.errors import CompositionFailure, NotCovered
 from explint.compose.overrides import parse_override
@@ -13,8 +14,7 @@ from explint.compose.shell import ShellProblem, split
 _STAND_IN = "EXPLINT_RUN_ID"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """What an unquoted run id ends in.
 
     ``by`` is who does not take it; ``message`` goes on after "the shell" or "Hydra".

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NoReturn
+
+import msgspec
 
 from explint.compose.errors import CompositionFailure, ErrorKind, NotCovered
 from explint.compose.merge import MISSING, Node, Where
@@ -56,8 +57,7 @@ _PLUGIN_GROUPS = frozenset(
 """Groups to which packages beside hydra-core add options (submitit, colorlog, optuna …)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One config of the final list: its file (without folder and extension) and its package."""
 
     config: str
@@ -65,8 +65,7 @@ class Part:
     loaded: Loaded
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     """An element of a defaults list: a config by path, or a group with its option."""
 
     group: str | None
@@ -159,8 +158,7 @@ class _Entry:
         return f"{self.group_path}@{package or '_global_'}"
 
 
-@dataclass(slots=True)
-class _Tree:
+class _Tree(msgspec.Struct):
     """A config with what its defaults list adds; ``children`` is None for one without a list."""
 
     entry: _Entry
@@ -169,8 +167,7 @@ class _Tree:
     children: list[_Tree | _Entry] | None = None
 
 
-@dataclass(slots=True)
-class _Choice:
+class _Choice(msgspec.Struct):
     """A choice made by an override, on the command line or in a defaults list."""
 
     value: str | list[str] | None
@@ -180,18 +177,17 @@ class _Choice:
     used: bool = False
 
 
-@dataclass(slots=True)
-class Selection:
+class Selection(msgspec.Struct):
     """What the defaults list comes to.
 
     ``parts`` are in merge order. ``config_overrides`` are the overrides that change values, with
     their index. ``assumed`` names options under ``hydra/`` that only a plugin can bring.
     """
 
-    parts: list[Part] = field(default_factory=list)
-    config_overrides: list[tuple[int, Override]] = field(default_factory=list)
-    choices: dict[str, str | None] = field(default_factory=dict)
-    assumed: list[str] = field(default_factory=list)
+    parts: list[Part] = msgspec.field(default_factory=list)
+    config_overrides: list[tuple[int, Override]] = msgspec.field(default_factory=list)
+    choices: dict[str, str | None] = msgspec.field(default_factory=dict)
+    assumed: list[str] = msgspec.field(default_factory=list)
 
 
 class Selector:

@@ -12,7 +12,8 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from explint.package import FileState, Package
 
@@ -22,8 +23,7 @@ MAX_NESTING = 200
 _UNSET = object()
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPoint:
+class EntryPoint(msgspec.Struct, frozen=True):
     """How a module starts Hydra.
 
     ``config_dir`` is relative to the package root, None when no config folder is used.

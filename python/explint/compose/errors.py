@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class ErrorKind(StrEnum):
@@ -32,8 +33,7 @@ class ErrorKind(StrEnum):
     INTERPOLATION = "interpolation"
 
 
-@dataclass(frozen=True, slots=True)
-class CompositionError:
+class CompositionError(msgspec.Struct, frozen=True):
     """What Hydra would have said.
 
     ``message`` is the first line of Hydra's text (libyaml's words for a YAML error), ``more`` what
@@ -51,8 +51,7 @@ class CompositionError:
     override: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(msgspec.Struct, frozen=True):
     """The static composer does not cover this; ``reason`` says what. Hydra itself may know."""
 
     reason: str

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import msgspec
+
 from explint.compose.errors import NotCovered
 from explint.compose.merge import MISSING, Node, Path, list_index, split_key
+from explint.regex import regex
 
 MAX_STEPS = 10_000
 """How many nodes one value's resolution may visit, containers it stands for included."""
@@ -22,8 +24,7 @@ MAX_DEPTH = 60
 """How deep values may nest once interpolations stand for sections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(msgspec.Struct, frozen=True):
     """A value that only the run knows; ``reason`` says where it comes from."""
 
     reason: str
@@ -32,8 +33,7 @@ class Opaque:
         return f"<{self.reason}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """A value that raises when it is read; ``message`` is the first line of OmegaConf's text."""
 
     message: str
@@ -42,16 +42,14 @@ class Broken:
         return f"<error: {self.message}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """``${a.b}``: ``dots`` says how relative the key is, 0 for one from the root."""
 
     dots: int
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """``${name:argument,…}`` with the arguments as text."""
 
     name: str
@@ -61,10 +59,8 @@ class Call:
 Piece: TypeAlias = "str | Reference | Call"
 
 _KEY = r"""[^\\{}()\[\]:. \t\r\n'"$]+"""
-_REFERENCE = re.compile(
-    rf"\$\{{\s*(\.*)((?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*)\s*\}}", re.ASCII
-)
-_CALL = re.compile(
+_REFERENCE = regex(rf"\$\{{\s*(\.*)((?:{_KEY}|\[{_KEY}\])(?:\.{_KEY}|\[{_KEY}\])*)\s*\}}", re.ASCII)
+_CALL = regex(
     r"""\$\{\s*([a-zA-Z_][\w\-]*(?:\.[a-zA-Z_][\w\-]*)*)\s*:
         \s*([\w/\-+.$%*@?|:\ \t,]*?)\s*\}""",
     re.ASCII | re.X,

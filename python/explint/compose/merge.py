@@ -6,11 +6,11 @@ trees are shared by all compositions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from explint.compose.errors import NotCovered
+from explint.regex import regex
 
 Key: TypeAlias = "str | int | float | bool | bytes"
 Path: TypeAlias = "tuple[Key, ...]"
@@ -161,8 +161,8 @@ def delete(root: Node, keys: list[str]) -> Node:
     return Node(items, root.where)
 
 
-_HEAD = re.compile(r"(\.)*[^.[]*")
-_OTHER = re.compile(r"\.([^.[]*)|\[(.*?)\]")
+_HEAD = regex(r"(\.)*[^.[]*")
+_OTHER = regex(r"\.([^.[]*)|\[(.*?)\]")
 
 
 def split_key(key: str) -> list[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from explint.compose.errors import CompositionFailure, ErrorKind, NotCovered
+from explint.regex import regex
 
 MAX_LENGTH = 20_000
 """Longer words are not parsed here."""
@@ -38,8 +40,7 @@ class Sweep(Enum):
     FUNCTION = "choice(a,b)"
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(msgspec.Struct, frozen=True):
     """A parsed word.
 
     ``package`` is what follows ``@``, None without one. ``value`` is plain Python, or a Sweep;
@@ -65,7 +66,7 @@ _EXPONENT = rf"(?:{_POINT}|{_INT})[eE][+-]?[0-9](?:_?[0-9])*"
 
 # In the lexer's own order: the longest token wins, and of equally long ones the first.
 _VALUE_TOKENS = tuple(
-    (name, re.compile(pattern, re.DOTALL))
+    (name, regex(pattern, re.DOTALL))
     for name, pattern in (
         ("(", r"[ \t]*\([ \t]*"),
         ("COMMA", r"[ \t]*,[ \t]*"),
@@ -92,7 +93,7 @@ _VALUE_TOKENS = tuple(
     )
 )
 _KEY_TOKENS = tuple(
-    (name, re.compile(pattern))
+    (name, regex(pattern))
     for name, pattern in (
         ("EQUAL", r"=[ \t]*"),
         ("TILDE", r"~"),
@@ -108,8 +109,8 @@ _KEY_TOKENS = tuple(
         ),
     )
 )
-_ESCAPED_QUOTE = {"'": re.compile(r"\\+'"), '"': re.compile(r'\\+"')}
-_PLAIN = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=([a-zA-Z_][a-zA-Z0-9_\-]*)")
+_ESCAPED_QUOTE = {"'": regex(r"\\+'"), '"': regex(r'\\+"')}
+_PLAIN = regex(r"([a-zA-Z_][a-zA-Z0-9_]*)=([a-zA-Z_][a-zA-Z0-9_\-]*)")
 _KEYWORDS = frozenset({"true", "false", "null", "inf", "nan"})
 
 _PRIMITIVE = frozenset(
@@ -170,8 +171,7 @@ class _Rejected(Exception):  # noqa: N818 - turned into CompositionFailure at th
         return f"Error parsing override '{word}'", self.words
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True):
     type: str
     text: str
     start: int

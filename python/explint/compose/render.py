@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from explint.compose.interpolate import Broken, Opaque
 from explint.compose.merge import MISSING, Node, Path
 from explint.compose.static import Composed, Origin
+from explint.regex import regex
 
 MAX_LINES = 20_000
 """How many lines are made before the rest is left out, with a remark."""
 
-_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./%@+-]*(?: [A-Za-z0-9_./%@+-]+)*")
-_WORDS = re.compile(r"(?:null|true|false|yes|no|on|off|y|n|\.inf|\.nan|\.[0-9].*)", re.I)
+_PLAIN = regex(r"[A-Za-z_./][A-Za-z0-9_./%@+-]*(?: [A-Za-z0-9_./%@+-]+)*")
+_WORDS = regex(r"(?:null|true|false|yes|no|on|off|y|n|\.inf|\.nan|\.[0-9].*)", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line: YAML, a remark for a trailing comment, and whether the remark is bad news."""
 
     text: str

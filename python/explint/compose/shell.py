@@ -6,11 +6,10 @@ comments and expansions for ordinary text, so that it accepts commands no shell 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class ShellProblem:
+class ShellProblem(msgspec.Struct, frozen=True):
     """What a shell makes of a command besides words.
 
     ``message`` says it in the shell's words where it stops, in ours where it runs something else.

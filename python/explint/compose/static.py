@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
+
+import msgspec
 
 from explint.compose.defaults import Part, Selection, Selector, failure
 from explint.compose.errors import (
@@ -35,8 +36,7 @@ from explint.compose.overrides import Action, Override, Sweep, parse_overrides
 from explint.compose.tree import ConfigTree, NotKnown, check_texts, normal
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where a value was given: a line of a file, or the override of that index (from 0)."""
 
     path: str | None = None
@@ -45,8 +45,7 @@ class Origin:
     override: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """Neither composer can say; ``reason`` says what is missing."""
 
     reason: str

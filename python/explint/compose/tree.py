@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from explint.compose.errors import CompositionFailure, ErrorKind, NotCovered
 from explint.compose.interpolate import pieces
@@ -24,8 +25,7 @@ class NotKnown(Exception):  # noqa: N818 - carries the reason of an Unknown out 
     """What decides is not in the package: neither composer can say."""
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(msgspec.Struct):
     """A config file: its nodes without the defaults list, ``# @package`` header, defaults list.
 
     ``path`` is None for Hydra's own configs, which are not looked into.

@@ -15,13 +15,15 @@ from __future__ import annotations
 import pathlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import Reader, ReaderError
+
+from explint.regex import regex
 
 MAX_DEPTH = 200
 """How deep collections may nest; OmegaConf itself ends in a RecursionError not far above."""
@@ -36,7 +38,7 @@ _TAG = "tag:yaml.org,2002:"
 _NULL = _TAG + "null"
 _STRING = _TAG + "str"
 _UNSUPPORTED = frozenset({_TAG + "set", _TAG + "timestamp"})
-_FLOAT = re.compile(
+_FLOAT = regex(
     r"""^(?:
          [-+]?[0-9]+(?:_[0-9]+)*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
         |[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)
@@ -47,13 +49,12 @@ _FLOAT = re.compile(
     re.X,
 )
 
-_GLUED_COMMENT = re.compile(r"[|>][-+1-9]{0,2}#")
-_GLUED_TAG = re.compile(r"(?:^|[\s,\[{])![^\s\"']*[,\[\]{}]", re.MULTILINE)
+_GLUED_COMMENT = regex(r"[|>][-+1-9]{0,2}#")
+_GLUED_TAG = regex(r"(?:^|[\s,\[{])![^\s\"']*[,\[\]{}]", re.MULTILINE)
 _MISFITS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """Where a key or value stands: 1-based, in characters; the end is just past its last one."""
 
     line: int
@@ -62,8 +63,7 @@ class Mark:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True)
-class YamlProblem:
+class YamlProblem(msgspec.Struct, frozen=True):
     """Why a text is no YAML that OmegaConf accepts, and the place (1-based, in characters)."""
 
     line: int

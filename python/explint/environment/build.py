@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+import msgspec
 
 from explint.environment.pyproject import Problem, Pyproject
+from explint.environment.requirement import canonicalize_name, strict_requirement
 
 _NO_BUILD = (
     "remove `[build-system]`: `python -m src.main` runs from the repository root without being "
@@ -108,8 +107,7 @@ _FLAT_MODULES = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
+class Undecided(msgspec.Struct, frozen=True):
     """Why it cannot be told whether the build works, and what would tell it."""
 
     reason: str
@@ -187,10 +185,10 @@ def _backend_missing(
         return None
     required = set()
     for item in file.build.get("requires") or []:
-        try:
-            required.add(canonicalize_name(Requirement(item).name))
-        except (InvalidRequirement, TypeError):
+        requirement = strict_requirement(item) if isinstance(item, str) else None
+        if requirement is None:
             return None
+        required.add(canonicalize_name(requirement.name))
     if required & distributions or not required <= _BRINGS_NO_BACKEND | _all_distributions():
         return None
     name = sorted(distributions)[-1] if "flit-core" not in distributions else "flit-core"

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+import msgspec
+
+from explint.environment.requirement import Requirement, canonicalize_name
 
 
-@dataclass(frozen=True, slots=True)
-class Distributions:
+class Distributions(msgspec.Struct, frozen=True):
     """The table. ``rows`` maps normalised names to what is known of a distribution."""
 
     listed: frozenset[str]
     modules: dict[str, list[str]]
     rows: dict[str, dict[str, Any]]
-    _closures: dict[tuple[str, str, bool], frozenset[str]] = field(default_factory=dict)
+    _closures: dict[tuple[str, str, bool], frozenset[str]] = msgspec.field(default_factory=dict)
 
     def bringing(self, module: str) -> list[str]:
         """The distributions that bring a module, the one to declare first; none when unknown."""

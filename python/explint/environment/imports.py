@@ -10,20 +10,22 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
+
+from explint.regex import regex
 
 MAX_CHARACTERS = 2_000_000
 """Longer files are not parsed."""
 
-_IMPORT = re.compile(
+_IMPORT = regex(
     r"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<source>\w+)[\w.]*[ \t]+import\b"
     r"|import[ \t]+(?P<names>[^#;\n]+))"
 )
 _GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Import:
+class Import(msgspec.Struct, frozen=True, order=True):
     """An import of an absolute top-level module: where it stands, 1-based, in characters."""
 
     path: str

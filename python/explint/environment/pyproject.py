@@ -9,31 +9,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+import msgspec
 
 from explint.compose.yaml import Mark
+from explint.environment.requirement import (
+    Requirement,
+    canonicalize_name,
+    is_version,
+    read_specifiers,
+    strict_requirement,
+)
 from explint.environment.toml import Path, TomlDocument, TomlProblem, load_toml
+from explint.regex import regex
+
+if TYPE_CHECKING:
+    from packaging.markers import Marker
 
 PATH = "pyproject.toml"
 START = Mark(1, 1, 1, 1)
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NAME = regex(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 # What uv puts right in a requirement of a project that is not built (its LenientRequirement).
 _LENIENT = (
-    (re.compile(r"(\d)([<>=~^!])"), r"\1,\2"),
-    (re.compile(r"!=~((?:\d\.)*\d)"), r"!=\1.*"),
-    (re.compile(r"(<=|>=|<|>)\s*(\d+(?:\.\d+)*)\.\*"), r"\1\2"),
-    (re.compile(r"""['"](\d[^'";]*)['"](?=[^;]*(?:;|$))"""), r"\1"),
+    (regex(r"(\d)([<>=~^!])"), r"\1,\2"),
+    (regex(r"!=~((?:\d\.)*\d)"), r"!=\1.*"),
+    (regex(r"(<=|>=|<|>)\s*(\d+(?:\.\d+)*)\.\*"), r"\1\2"),
+    (regex(r"""['"](\d[^'";]*)['"](?=[^;]*(?:;|$))"""), r"\1"),
 )
-_CARET = re.compile(r"^\s*([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*[=><]*\s*\^\s*v?(\d+(?:\.\d+)*)")
+_CARET = regex(r"^\s*([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*[=><]*\s*\^\s*v?(\d+(?:\.\d+)*)")
 _FIELDS = frozenset(
     [
         "name",
@@ -79,8 +85,7 @@ _SOURCE_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One reason why uv rejects the file."""
 
     mark: Mark
@@ -88,8 +93,7 @@ class Problem:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True):
     """One requirement as the file declares it; ``path`` is where it stands."""
 
     name: str
@@ -250,18 +254,6 @@ def read_pyproject(text: str) -> Pyproject | TomlProblem:
 
 
 @lru_cache(maxsize=4096)
-def strict_requirement(text: str) -> Requirement | None:
-    """A requirement as PEP 508 has it, or None.
-
-    Kept, because the packages of an audit declare the same few hundred requirements.
-    """
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
-
-
-@lru_cache(maxsize=4096)
 def parse_requirement(text: str) -> Requirement | None:
     """A requirement as uv understands it, its repairs of common mistakes included, or None."""
     requirement = strict_requirement(text)
@@ -328,7 +320,7 @@ def _identity(file: Pyproject, project: dict[str, Any]) -> Iterator[Problem]:
     elif not isinstance(version, str):
         fixed = 'Write `version = "0.1.0"`, in quotes.'
         yield _wrong(file, ("project", "version"), version, "a string", fixed)
-    elif not _is_version(version):
+    elif not is_version(version):
         yield Problem(
             file.place("project", "version"),
             f'uv rejects pyproject.toml: "{_short(version)}" is not a version (PEP 440).',
@@ -360,10 +352,7 @@ def _requires_python(file: Pyproject, project: dict[str, Any]) -> Iterator[Probl
         return
     # uv takes the empty text, but no empty part and no blank alone.
     parts = wanted.split(",") if wanted else []
-    try:
-        specifiers = SpecifierSet(wanted)
-    except InvalidSpecifier:
-        specifiers = None
+    specifiers = read_specifiers(wanted)
     if specifiers is None or not all(part.strip() for part in parts):
         found = re.search(r"3(?:\.\d+)?", wanted)
         yield Problem(
@@ -372,13 +361,12 @@ def _requires_python(file: Pyproject, project: dict[str, Any]) -> Iterator[Probl
             f'Write `requires-python = ">={found[0] if found else "3.11"}"`.',
         )
         return
-    lower = [Version(s.version) for s in specifiers if s.operator == ">="]
-    upper = [Version(s.version) for s in specifiers if s.operator == "<"]
-    if lower and upper and max(lower) >= min(upper):
+    out_of_reach = specifiers.out_of_reach()
+    if out_of_reach is not None:
         yield Problem(
             file.place(*path),
             f'uv rejects pyproject.toml: no Python satisfies "{_short(wanted)}".',
-            f'Write `requires-python = ">={max(lower)}"`.',
+            f'Write `requires-python = ">={out_of_reach}"`.',
         )
 
 
@@ -732,14 +720,6 @@ def _holds_somewhere(marker: Marker | None) -> bool:
         if marker.evaluate(environment):
             return True
     return False
-
-
-def _is_version(text: str) -> bool:
-    try:
-        Version(text)
-    except InvalidVersion:
-        return False
-    return True
 
 
 def _is_strings(value: Any) -> bool:  # noqa: ANN401

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import tomli
 
 from explint.compose.yaml import Mark
@@ -23,8 +23,7 @@ _SPACE = " \t\r\n"
 _ENDS_PLAIN = ",]}#\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class TomlProblem:
+class TomlProblem(msgspec.Struct, frozen=True):
     """Why a text is not TOML, and where (1-based, in characters)."""
 
     line: int

@@ -13,18 +13,19 @@ from explint.environment.pyproject import PATH, Problem, Pyproject, problems, re
 from explint.environment.stdlib import MODULES
 from explint.environment.toml import TomlProblem
 from explint.package import FileState
+from explint.regex import regex
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
 
 # Other files that say what to install, or that install it themselves.
-_OTHER_DECLARATIONS = re.compile(
+_OTHER_DECLARATIONS = regex(
     r"(?:.*/)?(?:requirements[^/]*\.(?:txt|in)|[^/]*environment[^/]*\.ya?ml|conda[^/]*\.ya?ml|"
     r"setup\.py|setup\.cfg|Pipfile|[^/]*Dockerfile[^/]*)",
     re.IGNORECASE,
 )
 # Code that is run by hand, with an environment of its own.
-_BESIDE = re.compile(
+_BESIDE = regex(
     r"(?:^|/)(?:tests?|docs?|examples?|scripts?|notebooks?|tools|benchmarks?)/|"
     r"(?:^|/)(?:setup|conftest|test_[^/]*|[^/]*_test)\.py$"
 )

@@ -13,6 +13,7 @@ from explint.model import ProfileChoice
 from explint.package import File, FileState, Package
 from explint.protocol.load import builtin_profiles, load_profile
 from explint.protocol.profile import Profile
+from explint.regex import regex
 
 LAYOUT_PROFILE = "full-trial"
 GENERIC_PROFILE = "hydra-wandb"
@@ -25,16 +26,16 @@ FILES_ALONE = 5
 
 MAX_CHARACTERS = 1_000_000
 
-_PYTHON_WORDS = re.compile(
+_PYTHON_WORDS = regex(
     r"""(?P<docstring>\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z))
        |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
        |(?P<comment>\#[^\n]*)""",
     re.X | re.S,
 )
-_YAML_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
-_MODE = re.compile(r"(?i)(?<![a-z0-9])modes?(?![a-z0-9])")
-_COMPARES = re.compile(r"==|!=|\bin\b|\bcase\b|\bchoices\b|modes\s*(:[^=]*)?=", re.I)
-_LITERAL = re.compile(r"""["']([A-Za-z_]+)["']""")
+_YAML_COMMENT = regex(r"(?m)(?:^|(?<=\s))#.*$")
+_MODE = regex(r"(?i)(?<![a-z0-9])modes?(?![a-z0-9])")
+_COMPARES = regex(r"==|!=|\bin\b|\bcase\b|\bchoices\b|modes\s*(:[^=]*)?=", re.I)
+_LITERAL = regex(r"""["']([A-Za-z_]+)["']""")
 
 
 def choose_profile(package: Package, requested: str | None) -> tuple[Profile, ProfileChoice]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import inspect
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
+import tomli
 
 from explint.nearmiss import near_miss
 from explint.protocol.profile import Profile, Section
@@ -114,8 +114,8 @@ def _resolve(text: str, shown: str, path: Path | None, children: tuple[str, ...]
             shown, "extends", "the profile extends itself", "let the chain end in another profile"
         )
     try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = tomli.loads(text)
+    except (tomli.TOMLDecodeError, RecursionError) as error:
         raise ProfileError(shown, "", f"not TOML: {error}", "correct the file") from error
     own = _checked(table, shown)
     if own.extends is None:

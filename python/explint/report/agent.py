@@ -6,6 +6,7 @@ import re
 from typing import TextIO
 
 from explint.model import CRITERIA, Change, Finding, PackageReport, Summary
+from explint.regex import regex
 from explint.report.base import OneOrMany, ReportOptions, SourceText, about_whole_file, severities
 from explint.report.terminal import Terminal
 from explint.report.text import glyphs, sentence
@@ -13,8 +14,8 @@ from explint.report.text import glyphs, sentence
 LONGEST_SNIPPET = 160
 """Characters of the offending line that are quoted."""
 
-_CODE_SPAN = re.compile(r"(?<!`)`[^`]+`(?!`)")
-_SPECIAL = re.compile(
+_CODE_SPAN = regex(r"(?<!`)`[^`]+`(?!`)")
+_SPECIAL = regex(
     r"[\\`*\[\]<~|]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]"
 )
 

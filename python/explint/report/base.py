@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TextIO, TypeVar
 from urllib.parse import quote
@@ -50,8 +49,7 @@ class Reporter(Protocol):
 RULE_URL = "https://github.com/explint/explint/blob/main/docs/rules/{slug}.md"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportOptions:
+class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may choose about a report.
 
     ``rule_url`` is the address of a rule's page with ``{slug}`` in it, or empty for no links.
@@ -71,8 +69,7 @@ class ReportOptions:
         return self.rule_url.replace("{slug}", quote(scalar(rule).replace("/", "-"), safe=""))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a finding is, as another tool can open it.
 
     ``file`` is a path on disk, relative to the root where it lies inside it. ``inner`` is the path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from explint.model import Finding
 from explint.report.base import about_whole_file
@@ -20,8 +21,7 @@ LONGEST_LINE = 4_000
 """Characters of a line that are laid out, around the span: more than any terminal shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """A line as printed: its signs with their first cell, and where each character begins."""
 
     signs: list[tuple[int, str]]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TextIO
 from xml.sax.saxutils import escape as escape_markup
 
 from explint.model import Finding, PackageReport, Rule, Severity, State, Summary, ToolInfo
+from explint.regex import regex
 from explint.report.base import Places, ReportOptions, SourceText, clean
 from explint.report.terminal import Terminal
 from explint.report.text import escape
 
 # No notation at all can carry these in XML 1.0 (https://www.w3.org/TR/xml/#charsets).
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_ILLEGAL = regex("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # A parser would change these, or a terminal or a log that shows the document act on them.
-_UNSAFE = re.compile(
-    "[\t\n\r\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]|(?<=##)\\["
-)
+_UNSAFE = regex("[\t\n\r\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]|(?<=##)\\[")
 
 
 class JunitReporter:

@@ -7,7 +7,6 @@ Section numbers below are those of the OASIS standard, Static Analysis Results I
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, TextIO
@@ -23,6 +22,7 @@ from explint.model import (
     Summary,
     ToolInfo,
 )
+from explint.regex import regex
 from explint.report.base import Place, Places, ReportOptions, SourceText, clean
 from explint.report.terminal import Terminal
 from explint.report.text import safe_json
@@ -42,7 +42,7 @@ _PROBLEM = {
     Severity.INFO: "recommendation",
 }
 _SUPPRESSION = {State.SUPPRESSED: "inSource", State.BASELINE: "external"}
-_LINK = re.compile(r"\[(?=[^\]]*\]\()")
+_LINK = regex(r"\[(?=[^\]]*\]\()")
 
 
 class SarifReporter:

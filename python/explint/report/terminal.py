@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal, TextIO
+
+import msgspec
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -19,8 +20,7 @@ _LINKING_PROGRAMS = frozenset(
 _LINKING_TERMS = ("xterm-kitty", "xterm-ghostty", "alacritty", "foot", "wezterm", "contour")
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(msgspec.Struct, frozen=True):
     """What a stream takes: SGR colour, OSC 8 hyperlinks, ``width`` in cells, more than ASCII."""
 
     color: bool = False
@@ -126,8 +126,7 @@ _SGR = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(msgspec.Struct, frozen=True):
     """The few signs beyond letters that a report draws with."""
 
     bar: str

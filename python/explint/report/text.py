@@ -14,6 +14,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from explint.regex import regex
+
 GLUE = "\0"
 """Stands in printable text for a space that ``wrap`` does not break at.
 
@@ -23,10 +25,10 @@ Printable text has no control characters of its own, so nothing can be mistaken 
 TAB = 4
 """Cells between two tab stops in a code frame."""
 
-_COMMAND = re.compile("::(?=[A-Za-z])")
-_LINE_BREAKS = re.compile(r"\s*[\r\n]+\s*")
-_JSON_UNSAFE = re.compile("[\x80-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_COMMAND = regex("::(?=[A-Za-z])")
+_LINE_BREAKS = regex(r"\s*[\r\n]+\s*")
+_JSON_UNSAFE = regex("[\x80-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_NON_ASCII = regex(r"[^\x00-\x7f]")
 
 
 def escape(char: str) -> str:

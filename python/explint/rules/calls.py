@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from explint.model import Related, Severity
 from explint.package import FileState
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
 _JOBS: Final = ("entry", "train", "evaluate")
 
 
-@dataclass(slots=True)
-class _Rejected:
+class _Rejected(msgspec.Struct):
     """Calls that one signature rejects for one reason, in order of path and place."""
 
     function: str
     problem: str
-    places: dict[tuple[str, int, int, int, int], None] = field(default_factory=dict)
+    places: dict[tuple[str, int, int, int, int], None] = msgspec.field(default_factory=dict)
 
 
 @rule("complete/call-signature", code="CMP009", severity=Severity.ERROR, criteria=(1,))

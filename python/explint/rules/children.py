@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.model import Related
 from explint.rules.registry import Hit, Unknown
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
 
 
-@dataclass(slots=True)
-class _Refused:
+class _Refused(msgspec.Struct):
     """The words of one call that Hydra refuses for one kind of reason, over all runs and modes."""
 
     path: str
     line: int
     child: str
     is_syntax: bool
-    words: dict[str, tuple[str, CompositionError, Composed | None]] = field(default_factory=dict)
-    runs: dict[str, None] = field(default_factory=dict)
-    modes: dict[str, None] = field(default_factory=dict)
+    words: dict[str, tuple[str, CompositionError, Composed | None]] = msgspec.field(
+        default_factory=dict
+    )
+    runs: dict[str, None] = msgspec.field(default_factory=dict)
+    modes: dict[str, None] = msgspec.field(default_factory=dict)
 
 
 def child_overrides(experiment: Experiment) -> Iterator[Hit | Unknown]:

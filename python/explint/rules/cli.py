@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.started import module_of, started, target, unread
 from explint.rules.workdir import installs_src
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
+    from explint.rules.argparser import Parser
     from explint.rules.started import Start
     from explint.trace.children import Child
     from explint.trace.facts import LibraryCall, Place, TraceDocument
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
 
 _RESULTS_DIR: Final = ".research/results"
 
-_TAKES_APART: Final = re.compile(
+_TAKES_APART: Final = regex(
     r"""(?:split|partition|find|index)\(\s*["'](?:=|[^"'\n]*=["'])|startswith\(|removeprefix\("""
     r"""|from_dotlist|from_cli|["']=["']\s*(?:not\s+)?in\b|\bre\.\w+\("""
 )
 """What code does that takes key=value words apart by itself."""
 
-_READERS: Final = re.compile(
+_READERS: Final = regex(
     r"\b(?:sys\s*\.\s*argv|argv|argparse|hydra|click|fire|typer|tyro|from_cli|absl|docopt|getopt"
     r"|optparse|simple_parsing|jsonargparse|plac|HfArgumentParser|environ|getenv|input)\b"
 )
@@ -351,18 +353,6 @@ def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Itera
         yield found
 
 
-class _RejectedError(Exception):
-    """What argparse says where it would end the program."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _RejectedError(message)
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
-        raise _RejectedError(message or "the program ends")
-
-
 class _NotFollowedError(Exception):
     """The way in which a script takes its arguments is not followed."""
 
@@ -374,8 +364,7 @@ _PASSED: Final = frozenset({"nargs", "default", "required", "dest", "choices", "
 _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "json.loads": json.loads}
 
 
-@dataclass(frozen=True, slots=True)
-class _Script:
+class _Script(msgspec.Struct, frozen=True):
     """A script of the protocol, and the words that its command line hands it."""
 
     experiment: Experiment
@@ -452,6 +441,7 @@ class _Script:
         calls: Sequence[tuple[LibraryCall, bool | None]],
         parse: Sequence[tuple[LibraryCall, bool | None]],
     ) -> Hit | Unknown | None:
+        from explint.rules.argparser import Parser, RejectedError
         from explint.trace.describe import describe
 
         env = self.special.env
@@ -463,7 +453,7 @@ class _Script:
             raise _NotFollowedError("the parser gets words that the script makes")
         if self.text.count("sys.argv") > len(given):
             raise _NotFollowedError("the script reads sys.argv too")
-        parser = _Parser(add_help=False)
+        parser = Parser(add_help=False)
         places: dict[str, Place] = {}
         for made, made_state in calls:
             # What is done with the parsed values comes later.
@@ -488,7 +478,7 @@ class _Script:
             space, rest = parser.parse_known_args(list(self.words))
             if rest and not known:
                 parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        except _RejectedError as rejected:
+        except RejectedError as rejected:
             said = str(rejected)
             named = [p for name, p in places.items() if name in said]
             first = next(iter(named or places.values()), event.place)
@@ -511,7 +501,9 @@ class _Script:
             return self._hit(place, f"the positional `{name}` gets the whole `{value}`.", related)
         return self._hit(event.place, f"`{rest[0]}` is left over, and nothing reads it.")
 
-    def _add(self, parser: _Parser, event: LibraryCall, env: Env) -> dict[str, Place]:
+    def _add(self, parser: Parser, event: LibraryCall, env: Env) -> dict[str, Place]:
+        from argparse import ArgumentError
+
         from explint.trace.facts import Library
         from explint.trace.specialise import ABSENT, evaluate
         from explint.trace.specialise import Unknown as NotKnown
@@ -541,7 +533,7 @@ class _Script:
                 options[key] = concrete
         try:
             action = parser.add_argument(*names, **options)
-        except (TypeError, ValueError, argparse.ArgumentError) as error:
+        except (TypeError, ValueError, ArgumentError) as error:
             raise _NotFollowedError(f"argparse refuses the argument: {error}") from None
         return {action.dest: event.place, **{str(n): event.place for n in names}}
 

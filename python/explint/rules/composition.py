@@ -6,8 +6,9 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.compose import compose_tree
 from explint.compose.entry import EntryPoint
@@ -18,6 +19,7 @@ from explint.compose.static import Unknown as NotComposed
 from explint.compose.yaml import Mark, YamlDocument
 from explint.model import Confidence, Related, Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.children import child_overrides
 from explint.rules.cli import NOT_WHOLE, train_contract
 from explint.rules.hydra import invalid_run_config
@@ -40,11 +42,11 @@ _UNREADABLE = (ErrorKind.INVALID_YAML, ErrorKind.NOT_A_MAPPING)
 _NO_PRIMARY = (ErrorKind.NO_CONFIG_FOLDER, ErrorKind.NO_PRIMARY_CONFIG)
 # Measured with wandb: wandb.init(id=…) raises for these.
 _NOT_IN_WANDB_IDS = ":;,#?/'"
-_PLAIN_WORD = re.compile(r"([A-Za-z_]\w*)=([A-Za-z_]+)")
-_FORWARDS = re.compile(r"""\b[rR]?[fF][rR]?["']\+*run=\{|["']\+*run=["']\s*\+""")
+_PLAIN_WORD = regex(r"([A-Za-z_]\w*)=([A-Za-z_]+)")
+_FORWARDS = regex(r"""\b[rR]?[fF][rR]?["']\+*run=\{|["']\+*run=["']\s*\+""")
 # Words without which no config comes into a program.
-_LOADS_CONFIG = re.compile(r"\b(?:hydra|omegaconf|OmegaConf|yaml|pyrallis|ConfigArgParse)\b")
-_REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
+_LOADS_CONFIG = regex(r"\b(?:hydra|omegaconf|OmegaConf|yaml|pyrallis|ConfigArgParse)\b")
+_REFERENCE = regex(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
 
 
 @rule("hydra/no-entry-point", code="HYD001", severity=Severity.ERROR, criteria=(2,))
@@ -396,19 +398,17 @@ def run_config_missing(experiment: Experiment) -> Iterator[Hit | Unknown]:
 # What the compositions of all runs say
 
 
-@dataclass(slots=True)
-class _Case:
+class _Case(msgspec.Struct):
     """One error and the runs and modes that it stops."""
 
     error: CompositionError
     answer: RunComposition
-    runs: list[str] = field(default_factory=list)
-    modes: list[str] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
+    runs: list[str] = msgspec.field(default_factory=list)
+    modes: list[str] = msgspec.field(default_factory=list)
+    absent: list[str] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Study:
+class _Study(msgspec.Struct):
     errors: list[_Case]
     unknown: Unknown | None = None
 

@@ -8,17 +8,16 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-
 from explint.environment.build import Undecided, build_problem
 from explint.environment.distributions import distributions
 from explint.environment.imports import Import
 from explint.environment.pyproject import PATH, Problem, Pyproject
+from explint.environment.requirement import canonicalize_name, read_specifiers
 from explint.environment.stdlib import ADDED, REMOVED
 from explint.environment.toml import TomlProblem
 from explint.environment.view import Environment, environment_of
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 
 if TYPE_CHECKING:
@@ -409,9 +408,8 @@ def python_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
     wanted = file.project.get("requires-python")
     if not isinstance(wanted, str):
         return
-    try:
-        specifiers = SpecifierSet(wanted)
-    except InvalidSpecifier:
+    specifiers = read_specifiers(wanted)
+    if specifiers is None:
         return
     # A patch release far along, because ">3.9" and ">=3.9.4" mean the 3.9 series too.
     series = range(_LOWEST_MINOR, _HIGHEST_MINOR + 1)
@@ -443,7 +441,7 @@ def python_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 
 _NEWER_WORDS = ("match ", "except*", "except *", *sorted({*ADDED, *REMOVED}))
-_NEWER = re.compile(
+_NEWER = regex(
     r"^[ \t]*(?:match\b.*:[ \t]*(?:#.*)?$|except ?\*|(?:import|from)[ \t]+(?:"
     + "|".join(sorted({*ADDED, *REMOVED}))
     + r")\b)",

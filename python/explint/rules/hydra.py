@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +9,17 @@ from explint.compose.yaml import Mark, YamlDocument, YamlProblem
 from explint.experiment import defaults_list
 from explint.model import Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment, RunConfig
 
-_PACKAGE_HEADER = re.compile(r"(?m)\A(?:\s*(?:#.*)?\n)*\s*#\s*@package[ \t]+(\S+)")
+_PACKAGE_HEADER = regex(r"(?m)\A(?:\s*(?:#.*)?\n)*\s*#\s*@package[ \t]+(\S+)")
 # What a config folder may hold besides Hydra's files: a stream of documents, YAML with another
 # tool's tags, a template with `{{ … }}`.
 _NOT_HYDRAS = ("second document", "constructor for the tag", "unhashable key")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = regex(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @rule("hydra/missing-section", code="HYD013", severity=Severity.ERROR, criteria=(2, 7))

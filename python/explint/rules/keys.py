@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.compose.yaml import YamlDocument
 from explint.executions import Execution, Undecided, executions
@@ -232,8 +233,7 @@ def key_in_wrong_section(experiment: Experiment) -> Iterator[Hit | Unknown]:
 # ---- reads of keys that are not there ----
 
 
-@dataclass(frozen=True, slots=True)
-class _Miss:
+class _Miss(msgspec.Struct, frozen=True):
     """A read of a key that is not there.
 
     ``full`` is the whole path that is read, of which the first ``cut`` keys lead to where nothing
@@ -272,19 +272,17 @@ class _Miss:
         return self.full[: self.cut]
 
 
-@dataclass(slots=True)
-class _Cause:
+class _Cause(msgspec.Struct):
     """Reads that fail for one reason; ``key`` tells the causes of a kind apart."""
 
     kind: str
     key: object
-    misses: list[_Miss] = field(default_factory=list)
+    misses: list[_Miss] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Causes:
-    causes: list[_Cause] = field(default_factory=list)
-    questions: list[Unknown] = field(default_factory=list)
+class _Causes(msgspec.Struct):
+    causes: list[_Cause] = msgspec.field(default_factory=list)
+    questions: list[Unknown] = msgspec.field(default_factory=list)
 
 
 def _causes(experiment: Experiment) -> _Causes:
@@ -480,8 +478,7 @@ def _answers(parent: object, key: str | int) -> bool:
     return isinstance(key, int) or hasattr(parent, key)
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(msgspec.Struct, frozen=True):
     """What a config object was made from: the path in Hydra's config or in a file, and the files
     that the code loads into it; ``alone`` when nothing of Hydra's config is in it."""
 
@@ -706,8 +703,7 @@ class Certain:
 # ---- writes of keys that are not there ----
 
 
-@dataclass(frozen=True, slots=True)
-class _NewKey:
+class _NewKey(msgspec.Struct, frozen=True):
     """A write of a key that a struct does not hold, and where the run's config holds that key."""
 
     name: Keys

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.processes import Process, processes
 from explint.trace import facts as f
 from explint.trace.specialise import ABSENT, Env, condition, evaluate, specialise
@@ -38,13 +40,12 @@ _OTHER_LOGGERS = frozenset(
 # What the name of a call on W&B's objects begins with; `?` stands for what is not followed.
 _HEADS = ("wandb", "?", "dict", "list", "tuple")
 _LIGHTNING = ("lightning.", "pytorch_lightning.")
-_LOGGER = re.compile(r"Wandb(Logger|Callback|MetricsLogger|EvalCallback|SummaryWriter)\b")
-_TRAINER = re.compile(r"(transformers|trl|sentence_transformers|setfit)\.(\w+\.)*\w*Trainer$")
+_LOGGER = regex(r"Wandb(Logger|Callback|MetricsLogger|EvalCallback|SummaryWriter)\b")
+_TRAINER = regex(r"(transformers|trl|sentence_transformers|setfit)\.(\w+\.)*\w*Trainer$")
 _TRAINER_PREFIXES = ("train/", "eval/", "test/", "profiling/")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     """A key that is logged; None among its parts stands for any text."""
 
     parts: tuple[str | None, ...]
@@ -68,16 +69,14 @@ class Template:
 ANY = Template((None,))
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(msgspec.Struct, frozen=True):
     """One key of one logging call, and the value it gets; None where the value is not followed."""
 
     key: Template
     value: f.ValueId | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogCall:
+class LogCall(msgspec.Struct, frozen=True):
     """A place where a process logs.
 
     ``state`` is True where it surely happens in the run, None where that is not decided. ``sink``
@@ -100,8 +99,7 @@ class LogCall:
         return self.process.path_of(self.place)
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(msgspec.Struct, frozen=True):
     """A ``wandb.init``, with its arguments by name.
 
     ``mode`` is the mode that it makes: ``online``, ``offline``, ``disabled``, or an ``Unknown``.
@@ -122,24 +120,22 @@ class Init:
         return self.process.path_of(self.place)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """Why a run may log keys that are not in the list, and what would decide it."""
 
     reason: str
     decided_by: str
 
 
-@dataclass(slots=True)
-class RunLog:
+class RunLog(msgspec.Struct):
     """What one run logs under one mode. ``openings`` say why it may log anything else besides."""
 
     run_id: str | None
     mode: str | None
-    inits: list[Init] = field(default_factory=list)
-    calls: list[LogCall] = field(default_factory=list)
-    openings: list[Opening] = field(default_factory=list)
-    loggers: list[tuple[str, f.Place]] = field(default_factory=list)
+    inits: list[Init] = msgspec.field(default_factory=list)
+    calls: list[LogCall] = msgspec.field(default_factory=list)
+    openings: list[Opening] = msgspec.field(default_factory=list)
+    loggers: list[tuple[str, f.Place]] = msgspec.field(default_factory=list)
 
     def may_log(self, key: str, sink: Literal["history", "summary"] = "history") -> bool:
         """Whether a key may be there; keys that W&B itself adds always are.

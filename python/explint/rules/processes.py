@@ -7,8 +7,9 @@ command line, the training module under the words that the main module hands on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.compose.entry import EntryPoint
 from explint.rules.started import Start, child_config, started, target, tree_of
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from explint.trace.facts import EntryTrace, Place, TraceDocument
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A module of the package that runs as a process of its own, in one run and mode.
 
     ``run_id`` and ``mode`` are None where it is looked at without a config, since nothing that is

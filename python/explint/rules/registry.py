@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from explint.model import (
     Confidence,
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """One violation, as a rule reports it; the rule's row supplies what is left None.
 
     ``message`` says in one sentence what is wrong, ``help`` in one sentence what to write instead;
@@ -42,8 +42,7 @@ class Hit:
     confidence: Confidence | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     """The rule cannot decide: never a finding, but the criterion is not met either."""
 
     reason: str
@@ -54,8 +53,7 @@ class Unknown:
 RuleFunction = Callable[["Experiment"], Iterator[Hit | Unknown]]
 
 
-@dataclass(frozen=True, slots=True)
-class PythonRule:
+class PythonRule(msgspec.Struct, frozen=True):
     """A row of the table with the function that answers it."""
 
     row: Rule

@@ -6,8 +6,9 @@ Several rules ask the same questions of the same runs; the answers are kept for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.package import FileState
 from explint.rules.registry import Unknown
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from explint.trace.specialise import Specialised
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """The training command's entry in one run and mode.
 
     ``composed`` is None where the config does not compose or is not known; values that depend on
@@ -40,8 +40,7 @@ class Start:
     children: tuple[Child, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """Every run and mode of a package. ``unknown`` says why there are none."""
 
     path: str
@@ -162,8 +161,7 @@ def target(experiment: Experiment, child: Child) -> str | None:
     return path if experiment.text(path) is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildConfig:
+class ChildConfig(msgspec.Struct, frozen=True):
     """The config of a child, and the words that Hydra refuses on the way to it.
 
     ``refused`` holds (index of the word, what Hydra says); ``composed`` is the config that the

@@ -10,6 +10,7 @@ from explint.compose.yaml import YamlDocument
 from explint.executions import Execution, executions
 from explint.model import Related, Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.cli import NOT_WHOLE
 from explint.rules.keys import Keys, lead_of
 from explint.rules.registry import Hit, Unknown, rule
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from explint.trace.facts import EntryTrace, Place, TraceDocument
     from explint.trace.specialise import Specialised
 
-_EXPONENT: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_EXPONENT: Final = regex(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 _OPTIMIZERS: Final = ("torch.optim.", "transformers.AdamW", "transformers.optimization.")
 _NUMBERS: Final = frozenset({"lr", "weight_decay", "eps", "momentum", "alpha", "dampening"})
 
@@ -37,7 +38,7 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _SECTIONS: Final = ("method", "model", "dataset", "training")
 # Keys that tell a reader about the run and steer nothing.
-_NOTES: Final = re.compile(
+_NOTES: Final = regex(
     r"run_id|id|name|type|kind|title|description|desc|notes?|comments?|tags?|version|author|url"
     r"|source|reference|citation|paper|role|display_name|\w*_(?:name|note|notes|description|url|id)"
     r"|num_parameters|parameter_count|\w*param(?:eter)?s?(?:_count)?|size|target"

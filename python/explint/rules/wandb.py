@@ -10,12 +10,13 @@ from explint.compose.yaml import Mark, YamlDocument
 from explint.experiment import defaults_list
 from explint.model import Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = regex(
     r"(.*[-_ ])?your([-_ ].*)?|<.*>|placeholder|change[-_ ]?me|replace[-_ ]me|fill[-_ ]me([-_ ]in)?"
     r"|to[-_ ]?do|tbd|xxx+|\.\.\.|…|none|null|\?+|(wandb[-_ ])?entity([-_ ]name)?"
     r"|(wandb[-_ ])?project[-_ ]name|wandb[-_ ]project",

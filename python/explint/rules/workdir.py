@@ -5,12 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from explint.compose.yaml import YamlDocument
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.started import child_config, started, target, tree_of
 
@@ -22,19 +24,18 @@ if TYPE_CHECKING:
     from explint.trace.specialise import Specialised
 
 _OPENERS: Final = frozenset({"open", "io.open", "os.listdir", "os.scandir", "pandas.read_csv"})
-_PATH_READS: Final = re.compile(r"pathlib\.Path\(\)\.(open|read_text|read_bytes|iterdir)")
+_PATH_READS: Final = regex(r"pathlib\.Path\(\)\.(open|read_text|read_bytes|iterdir)")
 _CACHES: Final = frozenset(
     {"cache_dir", "root", "data_dir", "download_root", "local_dir", "data_root", "data_home"}
 )
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What depends on the directory that one decorator changes."""
 
     point: EntryPoint
-    places: dict[tuple[str, int, int], str] = field(default_factory=dict)
-    runs: dict[str, None] = field(default_factory=dict)
+    places: dict[tuple[str, int, int], str] = msgspec.field(default_factory=dict)
+    runs: dict[str, None] = msgspec.field(default_factory=dict)
     stops: bool = False
 
 

@@ -15,9 +15,10 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from explint.model import InputError, SourceInfo
 from explint.package import Package
@@ -103,7 +104,7 @@ def _with_unique_id(package: Package, seen: set[str]) -> Package:
         n += 1
         unique = f"{base}~{n}"
     seen.add(unique)
-    return package if unique == package.id else replace(package, id=unique)
+    return package if unique == package.id else msgspec.structs.replace(package, id=unique)
 
 
 def _error(location: str, message: str, advice: str) -> InputError:

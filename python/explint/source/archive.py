@@ -12,10 +12,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
 from typing import IO, Self
 
+import msgspec
 import zstandard
 
 from explint.model import InputError, SourceInfo
@@ -63,8 +63,7 @@ class _BombError(Exception):
     """What comes out of the archive is over a limit; the message says which."""
 
 
-@dataclass(slots=True)
-class _Budget:
+class _Budget(msgspec.Struct):
     """Counts what comes out of an archive of ``packed`` bytes."""
 
     packed: int
@@ -108,12 +107,11 @@ class _Metered(io.RawIOBase):
         return data
 
 
-@dataclass(slots=True)
-class _Listing:
+class _Listing(msgspec.Struct):
     """The tree of an archive, and (name, reason) of the members that were refused."""
 
-    tree: MemoryTree = field(default_factory=MemoryTree)
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    tree: MemoryTree = msgspec.field(default_factory=MemoryTree)
+    refused: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def path(self, raw: str, limits: Limits) -> str | None:
         try:
@@ -282,11 +280,10 @@ def tar_packages(
             yield from _tar_contents(metered, listing.tree, sources, name, location, limits)
 
 
-@dataclass(slots=True)
-class _Member:
+class _Member(msgspec.Struct):
     """A file whose bytes are wanted: filled in the second pass, freed when they were taken."""
 
-    data: bytes | UnreadableError = field(
+    data: bytes | UnreadableError = msgspec.field(
         default_factory=lambda: UnreadableError("it was not reached")
     )
 
@@ -296,12 +293,11 @@ class _Member:
         return self.data
 
 
-@dataclass(slots=True)
-class _Sources:
+class _Sources(msgspec.Struct):
     """The members whose bytes are wanted, by their number in the archive."""
 
-    wanted: dict[int, tuple[str, _Member]] = field(default_factory=dict)
-    number_of: dict[str, int] = field(default_factory=dict)
+    wanted: dict[int, tuple[str, _Member]] = msgspec.field(default_factory=dict)
+    number_of: dict[str, int] = msgspec.field(default_factory=dict)
 
     def add(self, number: int, path: str, member: _Member) -> None:
         # Of two members with one path the later counts; the earlier need not be kept.
@@ -327,12 +323,11 @@ def _list_tar(metered: _Metered, listing: _Listing, sources: _Sources, limits: L
         listing.tree.add(path, Leaf(member.read, skipped))
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct):
     """A package whose files are being collected."""
 
-    missing: set[int] = field(default_factory=set)
-    members: list[_Member] = field(default_factory=list)
+    missing: set[int] = msgspec.field(default_factory=set)
+    members: list[_Member] = msgspec.field(default_factory=list)
     held: int = 0
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
+
+import msgspec
 
 from explint.model import SourceInfo
 from explint.package import File, FileState, Package
@@ -81,12 +82,11 @@ class _Evidence(IntEnum):
     STRONG = 2
 
 
-@dataclass(slots=True)
-class Found:
+class Found(msgspec.Struct):
     """Roots of packages, sorted, and Python files that lie outside all of them."""
 
-    roots: list[str] = field(default_factory=list)
-    strays: list[str] = field(default_factory=list)
+    roots: list[str] = msgspec.field(default_factory=list)
+    strays: list[str] = msgspec.field(default_factory=list)
 
 
 def _python_files(entries: Sequence[Entry]) -> list[str]:
@@ -222,16 +222,15 @@ def content_file(path: str, data: bytes) -> File:
     return File(path, FileState.PRESENT if data else FileState.EMPTY, data)
 
 
-@dataclass(slots=True)
-class _Loader:
+class _Loader(msgspec.Struct):
     """Walks one package. A class and not nested functions: those form reference cycles, which
     would keep the contents of packages alive until the garbage collector runs."""
 
     tree: Tree
     limits: Limits
     budget: int
-    files: dict[str, File] = field(default_factory=dict)
-    folders: list[tuple[str, str]] = field(default_factory=list)
+    files: dict[str, File] = msgspec.field(default_factory=dict)
+    folders: list[tuple[str, str]] = msgspec.field(default_factory=list)
     full: bool = False
 
     def walk(self, folder: str, depth: int) -> None:
@@ -288,7 +287,7 @@ class _Loader:
         while path in self.files:
             n += 1
             path = f"{file.path}~{n}"
-        self.files[path] = replace(file, path=path)
+        self.files[path] = msgspec.structs.replace(file, path=path)
 
 
 def load_package(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Bounds on inputs; what lies beyond one is reported with the reason, never dropped.
 
     Sizes are bytes. ``max_file_bytes`` bounds one file, ``max_package_bytes`` the files of one

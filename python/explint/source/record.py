@@ -11,13 +11,14 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
 import yaml
 
 from explint.model import SourceInfo
 from explint.package import File, FileState, JudgeVerdict, Package, Record, Run
+from explint.regex import regex
 from explint.source.limits import Limits, too_large
 from explint.source.salvage import (
     CODE_OBJECT,
@@ -31,25 +32,25 @@ from explint.source.salvage import (
 )
 from explint.source.tree import RefusedError, clean_path, printable
 
-_OUTPUT_LINE = re.compile(r"^Output:[ \t]*\r?$", re.MULTILINE)
-_CODE_HEADING = re.compile(r"^#+ .*\bCode\b.*$", re.MULTILINE)
-_RECORD_START = re.compile(r"^LLM Name:.*\r?\n(?:.*\r?\n)?Input:", re.MULTILINE)
-_RUNS_HEADING = re.compile(r"^# Experiment Runs[ \t]*\r?$", re.MULTILINE)
-_RUN_LINE = re.compile(r"^- Run ID:(.*)$", re.MULTILINE)
-_RUN_FIELD = re.compile(r"^[ \t]+(Method|Model|Dataset):(.*)$", re.MULTILINE)
-_FENCE_OPEN = re.compile(r"^([ \t]*)```(?:ya?ml)?[ \t]*\r?\n", re.MULTILINE)
-_FENCE_CLOSE = re.compile(r"^[ \t]*```[ \t]*\r?$", re.MULTILINE)
-_FRAME_CLOSE = re.compile(r"^[ \t]*```[ \t]*\r?$(?=\s*(?:^# |\Z))", re.MULTILINE)
-_IDEA_HEADINGS = re.compile(r"^# (?:Hypothesis|Current Research Method)[ \t]*\r?$", re.MULTILINE)
-_TOP_HEADING = re.compile(
+_OUTPUT_LINE = regex(r"^Output:[ \t]*\r?$", re.MULTILINE)
+_CODE_HEADING = regex(r"^#+ .*\bCode\b.*$", re.MULTILINE)
+_RECORD_START = regex(r"^LLM Name:.*\r?\n(?:.*\r?\n)?Input:", re.MULTILINE)
+_RUNS_HEADING = regex(r"^# Experiment Runs[ \t]*\r?$", re.MULTILINE)
+_RUN_LINE = regex(r"^- Run ID:(.*)$", re.MULTILINE)
+_RUN_FIELD = regex(r"^[ \t]+(Method|Model|Dataset):(.*)$", re.MULTILINE)
+_FENCE_OPEN = regex(r"^([ \t]*)```(?:ya?ml)?[ \t]*\r?\n", re.MULTILINE)
+_FENCE_CLOSE = regex(r"^[ \t]*```[ \t]*\r?$", re.MULTILINE)
+_FRAME_CLOSE = regex(r"^[ \t]*```[ \t]*\r?$(?=\s*(?:^# |\Z))", re.MULTILINE)
+_IDEA_HEADINGS = regex(r"^# (?:Hypothesis|Current Research Method)[ \t]*\r?$", re.MULTILINE)
+_TOP_HEADING = regex(
     r"^# (?:Instructions|Hypothesis|Current Research Method|Experimental Design|Experiment Runs"
     r"|Generated Experiment Code.*)[ \t]*\r?$",
     re.MULTILINE,
 )
-_METRICS = re.compile(r"^- Evaluation Metrics:[ \t]*(\[.*\])[ \t]*\r?$", re.MULTILINE)
-_METRIC_NAME = re.compile(r"""\bname=(?:'([^']*)'|"([^"]*)")""")
-_READY = re.compile(r"""["']is_code_ready["']\s*:\s*["']?(true|false)""", re.IGNORECASE)
-_ISSUE = re.compile(r'"code_issue"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
+_METRICS = regex(r"^- Evaluation Metrics:[ \t]*(\[.*\])[ \t]*\r?$", re.MULTILINE)
+_METRIC_NAME = regex(r"""\bname=(?:'([^']*)'|"([^"]*)")""")
+_READY = regex(r"""["']is_code_ready["']\s*:\s*["']?(true|false)""", re.IGNORECASE)
+_ISSUE = regex(r'"code_issue"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
 
 # Braces tried as the start of a verdict: an answer of nothing but braces must not take quadratic
 # time.
@@ -75,8 +76,7 @@ def split_records(text: str) -> Iterator[str]:
         yield text[start:end]
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(msgspec.Struct, frozen=True):
     prompt: str
     code: Code
     answer: str

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import BinaryIO
+
+import msgspec
 
 from explint.model import InputError, SourceInfo
 from explint.package import File, FileState, Package, Record, Run
@@ -49,8 +50,7 @@ class BadRowError(Exception):
     """An object that is no package; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where a document comes from: the name its packages get, and what reports say of it."""
 
     name: str
@@ -60,7 +60,7 @@ class Origin:
 
     def at_row(self, row: int) -> Origin:
         """The same document, one row of it."""
-        return replace(self, row=row)
+        return msgspec.structs.replace(self, row=row)
 
     @property
     def package_id(self) -> str:
@@ -222,7 +222,7 @@ def _package(
         yield origin.error(str(problem))
         return
     yield from errors
-    yield replace(package, notes=(*package.notes, *notes))
+    yield msgspec.structs.replace(package, notes=(*package.notes, *notes))
 
 
 def _from_object(
@@ -241,7 +241,7 @@ def _from_object(
         files = files_of(code, limits)
     elif text is not None:
         package = parse_record(text, package_id, origin.source, limits)
-        return replace(package, record=_with_verdict(package.record, value))
+        return msgspec.structs.replace(package, record=_with_verdict(package.record, value))
     else:
         raise BadRowError("it holds no code: no key such as `train_py`, no `files`, no `record`")
     runs = _runs(value.get("runs"))
@@ -361,7 +361,7 @@ def _with_verdict(record: Record | None, value: Mapping[str, object]) -> Record 
         return record
     record = record or Record()
     if verdict is not None:
-        record = replace(record, verdict=verdict)
+        record = msgspec.structs.replace(record, verdict=verdict)
     if isinstance(hypothesis, str):
-        record = replace(record, hypothesis=hypothesis)
+        record = msgspec.structs.replace(record, hypothesis=hypothesis)
     return record

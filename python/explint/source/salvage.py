@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+
+import msgspec
+
+from explint.regex import regex
 
 _KEY = r"[A-Za-z][A-Za-z0-9_]*_(?:py|yaml|yml|toml)|[Dd]ockerfile"
-_CODE_KEY = re.compile(_KEY)
+_CODE_KEY = regex(_KEY)
 
 # Where the object starts: an opening brace whose first key is a code key.
-CODE_OBJECT = re.compile(rf'\{{\s*"(?:{_KEY})"\s*:')
+CODE_OBJECT = regex(rf'\{{\s*"(?:{_KEY})"\s*:')
 
 # A key with a string behind it. Quotes inside a JSON string are escaped, so this cannot match
 # inside an intact one.
-_MEMBER = re.compile(rf'[{{,]\s*"({_KEY})"\s*:\s*"')
-_STRING_BODY = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
-_CUT_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_MEMBER = regex(rf'[{{,]\s*"({_KEY})"\s*:\s*"')
+_STRING_BODY = regex(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_CUT_ESCAPE = regex(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?\Z")
 
 # The marks that tools leave where they cut text: `… truncated 512 characters …`,
 # `< truncated 512 characters >`, `... [512 chars truncated] ...`. A number is required, so that
 # code which prints such a mark by a format string is not taken for one.
-TRUNCATION_MARK = re.compile(
+TRUNCATION_MARK = regex(
     r"(?:[<\[(…]|\.\.\.)[ \t]*(?:truncated[ \t]+[0-9][0-9,_]*[ \t]+(?:more[ \t]+)?char(?:acter)?s?"
     r"|[0-9][0-9,_]*[ \t]+(?:more[ \t]+)?char(?:acter)?s?[ \t]+truncated)[ \t]*(?:[>\])…]|\.\.\.)",
     re.IGNORECASE,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A file's text as JSON gave it; ``truncated`` when it ends where text was cut out."""
 
     text: str
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """The code of one package by JSON key.
 
     ``end`` is where the object ends in the text it was read from. ``broken`` says that the object
@@ -84,8 +85,7 @@ def _collector(duplicates: list[str]) -> _PairsHook:
     return _PairsHook(duplicates)
 
 
-@dataclass(frozen=True, slots=True)
-class _PairsHook:
+class _PairsHook(msgspec.Struct, frozen=True):
     duplicates: list[str]
 
     def __call__(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -165,7 +165,7 @@ def _decode_string(body: str) -> str:
     return decoded if isinstance(decoded, str) else body
 
 
-_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\[\"\\/bfnrt]")
+_ESCAPE = regex(r"\\u[0-9a-fA-F]{4}|\\[\"\\/bfnrt]")
 
 
 def _decode_leniently(body: str) -> str:

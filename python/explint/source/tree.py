@@ -6,11 +6,12 @@ reads the same files and obeys the same limits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
+from explint.regex import regex
 from explint.source.limits import Limits, too_large
 
 
@@ -22,8 +23,7 @@ class RefusedError(Exception):
     """Something left out on purpose although its name is a source's; the message is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A name in a folder, as the tree knows it.
 
     ``skipped`` is the reason why it is not read or entered (a device, a link out of the tree).
@@ -55,7 +55,7 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNPRINTABLE = regex(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def printable(path: str) -> str:
@@ -71,7 +71,7 @@ def printable(path: str) -> str:
     return _UNPRINTABLE.sub(lambda m: m[0].encode("unicode_escape").decode(), path)
 
 
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = regex(r"[A-Za-z]:")
 
 
 def clean_path(raw: str, max_depth: int) -> str:
@@ -97,8 +97,7 @@ def clean_path(raw: str, max_depth: int) -> str:
     return "/".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True):
     """A file of a tree in memory; ``read`` fetches its bytes when they are asked for."""
 
     read: Callable[[Limits], bytes]
@@ -116,9 +115,8 @@ def bytes_leaf(data: bytes) -> Leaf:
     return Leaf(read)
 
 
-@dataclass(slots=True)
-class _Folder:
-    children: dict[str, _Folder | Leaf] = field(default_factory=dict)
+class _Folder(msgspec.Struct):
+    children: dict[str, _Folder | Leaf] = msgspec.field(default_factory=dict)
     skipped: str | None = None
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
+
+import msgspec
 
 from explint.trace import facts as f
 from explint.trace.specialise import (
@@ -31,8 +32,7 @@ _WITH_TEXT: Final = frozenset(
 _PROGRAMS: Final = frozenset({"python", "python3", "uv", "run", "torchrun", "accelerate", "launch"})
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """A word of a command; ``exact`` is false where ``STAND_IN`` stands in for a part of it."""
 
     text: str
@@ -42,8 +42,7 @@ class Word:
 Words = tuple["Word | Unknown", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(msgspec.Struct, frozen=True):
     """A process that an entry starts.
 
     ``state`` is True where it surely starts in the run, None where that is not decided. ``module``

@@ -7,11 +7,12 @@ from collections.abc import Callable, Container
 from typing import Any, Final
 
 from explint.compose.yaml import YamlDocument, YamlProblem
+from explint.regex import regex
 from explint.trace.specialise import MANDATORY, Tree, Unknown
 
 Reader = Callable[[str], "YamlDocument | YamlProblem | None"]
 
-PYYAML_FLOAT: Final = re.compile(
+PYYAML_FLOAT: Final = regex(
     r"""[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?
     |\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?
     |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*

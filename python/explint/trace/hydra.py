@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+
+import msgspec
 
 from explint.compose.entry import EntryPoint
 from explint.trace import facts as f
@@ -13,8 +14,7 @@ from explint.trace.specialise import PACKAGE, Env, Unknown, evaluate
 _POSITIONS = ("config_path", "config_name", "version_base")
 
 
-@dataclass(frozen=True, slots=True)
-class HydraMain:
+class HydraMain(msgspec.Struct, frozen=True):
     """The arguments of the decorator whose function an entry calls.
 
     ``config_dir`` is the folder Hydra searches, relative to the package root; None when the
@@ -71,7 +71,7 @@ def settled(point: EntryPoint, main: HydraMain | None) -> EntryPoint:
         base = "1.1"
     if "config_path" not in main.given:
         return point
-    return replace(
+    return msgspec.structs.replace(
         point,
         config_dir="" if folder == "." else folder,
         config_name=name,

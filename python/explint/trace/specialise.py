@@ -9,9 +9,10 @@ from __future__ import annotations
 import operator
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, Protocol, cast
+
+import msgspec
 
 from explint.trace import facts as f
 
@@ -68,8 +69,7 @@ class Files(Protocol):
         """Whether the package has the file."""
 
 
-@dataclass(slots=True)
-class Env:
+class Env(msgspec.Struct):
     """What a trace is evaluated under.
 
     ``files`` are what the code can load; None leaves loaded configs unknown. ``roots`` maps the
@@ -82,10 +82,10 @@ class Env:
     entry: f.EntryTrace
     exceptions: bool | None = False
     files: Files | None = None
-    roots: dict[int, list[tuple[int, Tree]]] = field(default_factory=dict)
-    _values: dict[int, Any] = field(default_factory=dict)
-    _truths: dict[int, object] = field(default_factory=dict)
-    _guards: dict[int, bool | None] = field(default_factory=dict)
+    roots: dict[int, list[tuple[int, Tree]]] = msgspec.field(default_factory=dict)
+    _values: dict[int, Any] = msgspec.field(default_factory=dict)
+    _truths: dict[int, object] = msgspec.field(default_factory=dict)
+    _guards: dict[int, bool | None] = msgspec.field(default_factory=dict)
 
     def tree(self, root: int, version: int) -> Tree:
         """What a config object holds after the first ``version`` events."""
@@ -645,8 +645,7 @@ def with_value(tree: Tree, keys: Sequence[str | int], value: Tree) -> Tree:
     return copy
 
 
-@dataclass(slots=True)
-class Specialised:
+class Specialised(msgspec.Struct):
     """A trace under one config: for every event whether it happens, and the config's history."""
 
     env: Env

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from explint.trace import facts as f
 from explint.trace.describe import describe, dotted
@@ -38,8 +39,7 @@ _TELLING_ENDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line of the view.
 
     ``state`` is True where it happens in the run, False where it is skipped, None where that is
@@ -56,8 +56,7 @@ class Line:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MissingKey:
+class MissingKey(msgspec.Struct, frozen=True):
     """A config key that is read without a default and not defined."""
 
     key: str
@@ -67,8 +66,7 @@ class MissingKey:
     found_at: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class View:
+class View(msgspec.Struct):
     """A whole entry.
 
     ``open`` are branches the config does not decide, with why; ``cuts`` are bounds that ended the
@@ -76,10 +74,10 @@ class View:
     """
 
     entry: str
-    lines: list[Line] = field(default_factory=list)
-    missing: list[MissingKey] = field(default_factory=list)
-    open: list[tuple[str, str, str, int]] = field(default_factory=list)
-    cuts: list[tuple[str, str, int]] = field(default_factory=list)
+    lines: list[Line] = msgspec.field(default_factory=list)
+    missing: list[MissingKey] = msgspec.field(default_factory=list)
+    open: list[tuple[str, str, str, int]] = msgspec.field(default_factory=list)
+    cuts: list[tuple[str, str, int]] = msgspec.field(default_factory=list)
 
 
 def is_telling(name: str) -> bool:
