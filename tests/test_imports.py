@@ -47,9 +47,11 @@ ROOMS: dict[str, frozenset[str]] = {
     "rules": DATA
     | {"artifacts", "core", "protocol", "compose", "environment", "trace", "experiment"}
     | {"executions"},
+    "fanout": frozenset(),
     "pipeline": DATA
     | {
         "baseline",
+        "fanout",
         "compose",
         "config",
         "core",

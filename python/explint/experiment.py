@@ -76,12 +76,7 @@ class Experiment:
         """A file's text without byte order mark; None when it is absent, withheld or not UTF-8."""
         if path not in self._texts:
             file = self.package.files.get(path)
-            known = file is not None and file.state in (FileState.PRESENT, FileState.EMPTY)
-            data = file.data if file is not None and known else None
-            try:
-                self._texts[path] = None if data is None else data.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                self._texts[path] = None
+            self._texts[path] = None if file is None else file.text
         return self._texts[path]
 
     def yaml(self, path: str) -> YamlDocument | YamlProblem | None:

@@ -38,6 +38,16 @@ class File(msgspec.Struct, frozen=True):
     skipped: str | None = None
     truncated: bool = False
 
+    @property
+    def text(self) -> str | None:
+        """The text without byte order mark; None when it is not known or not UTF-8."""
+        if self.data is None or self.state not in (FileState.PRESENT, FileState.EMPTY):
+            return None
+        try:
+            return self.data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return None
+
 
 class Run(msgspec.Struct, frozen=True):
     """A run the experiment names: its id and, where a record gives it, its config file's text."""

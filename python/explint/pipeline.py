@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -40,6 +45,9 @@ from explint.source import Limits, open_sources, package_of_files
 from explint.suppress import Suppression, apply, parse
 from explint.verdict import OpenQuestion, build_verdict
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 RULES_VERSION = "2"
 """Raised whenever a rule may answer differently on the same package."""
 
@@ -51,12 +59,18 @@ BATCH_BYTES = 4 << 20
 """Packages are scanned in batches of about this size: enough to keep every thread busy, little
 enough that memory stays flat and results appear while the rest is still being read."""
 
+FEW_PACKAGES = 8
+"""So many are checked in this process before others are started, which takes as long as they do."""
+
+WAITING_PER_JOB = 4
+"""Packages read ahead for each process, so that none of them waits for the next one."""
+
 
 class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller asks for beyond the locations.
 
     ``flags`` maps field names of ``explint.config.Config`` to values that beat any configuration
-    file. ``jobs`` is the number of threads, 0 for one per processor. ``configured_by`` is the
+    file. ``jobs`` is the number of processes, 0 for one per processor. ``configured_by`` is the
     folder on disk whose packages' configuration also holds for their states in a git tree.
     Without ``use_baseline`` a configured baseline is not read.
     """
@@ -74,14 +88,15 @@ class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
 class PackageText:
     """The decoded lines of a package's files, for code frames and fingerprints."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
+    def __init__(self, package: Package) -> None:
+        self._files = package.files
         self._lines: dict[str, Sequence[str] | None] = {}
 
     def lines(self, path: str) -> Sequence[str] | None:
         """The lines of a file without their line ends; None when its text is not known."""
         if path not in self._lines:
-            text = self._experiment.text(path)
+            file = self._files.get(path)
+            text = None if file is None else file.text
             # str.splitlines would also split at form feeds and other characters that end no line.
             self._lines[path] = (
                 None if text is None else text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -134,7 +149,7 @@ def check(
         select: Rules to report, by name, code, family or ``criterion:N``; empty for all.
         ignore: Rules not to report.
         isolated: Read no configuration file.
-        jobs: Threads; 0 means one per processor.
+        jobs: Processes for more than a few packages; 0 means one per processor.
 
     Raises:
         ConfigError, SelectorError, ProfileError: an option or configuration cannot be used.
@@ -189,26 +204,110 @@ class _Job(msgspec.Struct, frozen=True):
 def _check_packages(
     packages: Iterable[Package | InputError], options: CheckOptions
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
-    scanner = core.Scanner(options.jobs)
-    shared = _Shared()
-    batch: list[_Job] = []
-    size = 0
-    # The first batches are small, so that the first results are there at once.
-    room = 1
-    for package in packages:
-        job = package if isinstance(package, InputError) else _prepare(package, options, shared)
-        if isinstance(job, InputError):
-            yield from _flush(scanner, batch)
-            batch, size = [], 0
-            yield job
-            continue
-        batch.append(job)
-        size += sum(len(f.data) for f in job.package.files.values() if f.data)
-        if len(batch) >= room or size >= BATCH_BYTES:
-            yield from _flush(scanner, batch)
-            batch, size = [], 0
-            room = min(2 * room, BATCH_PACKAGES)
-    yield from _flush(scanner, batch)
+    here = _Checker(options)
+    following = iter(packages)
+    jobs = options.jobs or os.cpu_count() or 1
+    if jobs == 1 or not sys.executable:
+        yield from here.check(following)
+        return
+    yield from here.check(islice(following, FEW_PACKAGES))
+    first = next(following, None)
+    if first is not None:
+        yield from _check_apart(chain((first,), following), options, jobs, here)
+
+
+def _check_apart(
+    packages: Iterable[Package | InputError], options: CheckOptions, jobs: int, here: _Checker
+) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+    """Checks packages in ``jobs`` processes; the results come in the order of the packages."""
+    from explint.fanout import Pool
+
+    waiting: deque[tuple[Package, Future[PackageReport | InputError]] | InputError] = deque()
+    with Pool("explint.pipeline:worker", msgspec.structs.replace(options, jobs=1), jobs) as pool:
+        for package in packages:
+            if isinstance(package, InputError):
+                waiting.append(package)
+            else:
+                waiting.append((package, pool.submit(package)))
+            while waiting and (len(waiting) > WAITING_PER_JOB * jobs or _is_there(waiting[0])):
+                yield _answer(waiting.popleft(), here)
+        while waiting:
+            yield _answer(waiting.popleft(), here)
+
+
+def _is_there(item: tuple[Package, Future[PackageReport | InputError]] | InputError) -> bool:
+    return isinstance(item, InputError) or item[1].done()
+
+
+def _answer(
+    item: tuple[Package, Future[PackageReport | InputError]] | InputError, here: _Checker
+) -> tuple[PackageReport, PackageText] | InputError:
+    from explint.fanout import CrashedError, FailedError
+
+    if isinstance(item, InputError):
+        return item
+    package, answer = item
+    try:
+        report = answer.result()
+    except FailedError:
+        # Asked again where the caller sees the error itself.
+        return next(here.check([package]))
+    except CrashedError as how:
+        return InputError(
+            location=package.id,
+            message=f"the process that checked it ended: {how}",
+            help="This is a defect of explint or a lack of memory; --jobs 1 checks in one process.",
+        )
+    return report if isinstance(report, InputError) else (report, PackageText(package))
+
+
+def worker(options: CheckOptions) -> Callable[[Package], PackageReport | InputError]:
+    """What a worker process of ``_check_apart`` does with each package."""
+    checker = _Checker(options)
+    # As in the command line, see there.
+    gc.set_threshold(50_000)
+
+    def judge(package: Package) -> PackageReport | InputError:
+        result = next(checker.check([package]))
+        return result if isinstance(result, InputError) else result[0]
+
+    return judge
+
+
+class _Checker:
+    """Checks packages in this process, and keeps what they have in common."""
+
+    def __init__(self, options: CheckOptions) -> None:
+        self._options = options
+        self._scanner = core.Scanner(options.jobs)
+        self._shared = _Shared()
+
+    def check(
+        self, packages: Iterable[Package | InputError]
+    ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+        """The results in the order of the packages."""
+        batch: list[_Job] = []
+        size = 0
+        # The first batches are small, so that the first results are there at once.
+        room = 1
+        for package in packages:
+            job: _Job | InputError = (
+                package
+                if isinstance(package, InputError)
+                else _prepare(package, self._options, self._shared)
+            )
+            if isinstance(job, InputError):
+                yield from _flush(self._scanner, batch)
+                batch, size = [], 0
+                yield job
+                continue
+            batch.append(job)
+            size += sum(len(f.data) for f in job.package.files.values() if f.data)
+            if len(batch) >= room or size >= BATCH_BYTES:
+                yield from _flush(self._scanner, batch)
+                batch, size = [], 0
+                room = min(2 * room, BATCH_PACKAGES)
+        yield from _flush(self._scanner, batch)
 
 
 class _Shared:
@@ -296,7 +395,7 @@ def _flush(
 def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageText]:
     """Runs the Python rules over one package and puts its report together."""
     experiment = Experiment(job.package, job.profile, job.choice, facts)
-    text = PackageText(experiment)
+    text = PackageText(job.package)
     rows = rules_by_name()
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
     questions = [OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns]

@@ -114,7 +114,7 @@ class Presentation(NamedTuple):
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Threads to use; 0 for one per processor.  [default: 0]",
+    help="Processes to use for more than a few packages; 0 for one per processor.  [default: 0]",
 )
 @click.option(
     "--color",
