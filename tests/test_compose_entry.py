@@ -112,3 +112,47 @@ def test_configs_registered_in_imported_code_are_noticed(
     point = entry(text, **{other: store})
     assert isinstance(point, EntryPoint)
     assert point.structured is noticed
+
+
+ARGUMENTS = 'config_path="../config", config_name="config", version_base=None'
+TEXT_AT_THE_MARGIN = '''
+import hydra
+
+def usage():
+    print("""
+@hydra.main(config_path=".", config_name="other")
+def other(cfg):
+    pass
+""")
+
+@hydra.main(config_path="../config", config_name="config")
+def main(cfg):
+    """Trains.
+
+class or def: words at the margin
+    """
+'''
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"import hydra\n\ndef helper(x):\n    return x\n\n@hydra.main({ARGUMENTS})\n"
+        "def main(cfg):\n    helper(cfg)\n",
+        f"import hydra\n\ndef helper(\n    x,\n):\n    return (\n{{}}\n    )\n\n"
+        f"@hydra.main({ARGUMENTS})\ndef main(cfg):\n    helper(cfg)\n",
+        "from hydra import (\n    main as start,\n)\n\nclass A:\n    x = 1\n\n"
+        "@start(config_path=None)\ndef main(cfg):\n    ...\n",
+        TEXT_AT_THE_MARGIN,
+        "def run():\n    from hydra import initialize, compose\n    with initialize('conf'):\n"
+        "        compose('config')\n",
+        "import hydra\n\ndef run():\n    @hydra.main(config_path='.')\n    def inner(cfg):\n"
+        "        pass\n    inner()\n",
+        "from hydra.utils import get_original_cwd\n\ndef main():\n    get_original_cwd()\n\n"
+        "if __name__ == '__main__':\n    main()\n",
+        "from hydra import *\n\n@main(config_path='.')\ndef run(cfg):\n    pass\n",
+    ],
+)
+def test_reading_the_outline_gives_what_reading_all_gives(text: str) -> None:
+    package = package_of_files({"src/main.py": text})
+    assert find_entry(package, "src/main.py", parses=True) == find_entry(package, "src/main.py")

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from explint.compose import compose_run
-from explint.compose.entry import EntryPoint, find_entry
+from explint.compose.entry import EntryPoint
 from explint.compose.interpolate import Broken, Opaque
 from explint.compose.static import Composed
 from explint.compose.tree import ConfigTree
 from explint.package import FileState
 from explint.regex import regex
 from explint.trace import facts as f
-from explint.trace.hydra import hydra_main, settled
 from explint.trace.specialise import (
     ABSENT,
     MANDATORY,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.protocol.profile import Mode
 
+_PLAIN_WORD = regex(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_][A-Za-z0-9_-]*")
 _ADDED = regex(r"\+\+?([\w.]+)=")
 
 
@@ -81,7 +81,7 @@ def executions(experiment: Experiment) -> list[Execution | Undecided]:
 def _executions(experiment: Experiment) -> Iterator[Execution | Undecided]:
     profile = experiment.profile
     paths = {job: path for path, job in reversed(profile.files.jobs.items())}
-    tree = ConfigTree.of(experiment.package)
+    tree = experiment.config_tree
     named = tuple(dict.fromkeys(run.run_id for run in experiment.package.runs))
     runs = named or tuple(run.run_id for run in experiment.run_configs() if run.is_run)
     main = paths.get("entry")
@@ -127,14 +127,21 @@ def _started(
     if experiment.state(path) is not FileState.PRESENT:
         yield Undecided(name, path, "its text is not there")
         return
-    point = _point(experiment, path)
+    point = experiment.entry_at(path)
     document = experiment.trace(name)
     trace = None if document is None else document.entry(name)
     if not isinstance(point, EntryPoint) or document is None or trace is None:
         # Without Hydra there is no config that the command line composes.
         return
     result = compose_run(
-        experiment.package, command, run_id, tree=tree, entry=point, quoted=True, reference=False
+        experiment.package,
+        command,
+        run_id,
+        tree=tree,
+        entry=point,
+        # A plain word means the same without quotes, and composes to what others asked for before.
+        quoted=run_id is None or _PLAIN_WORD.fullmatch(run_id) is None,
+        reference=False,
     ).result
     if not isinstance(result, Composed):
         reason = getattr(result, "reason", "") or getattr(result, "message", "")
@@ -155,22 +162,6 @@ def _started(
         tree=config,
         special=specialise(trace, config, files=experiment.loadable),
     )
-
-
-def _point(experiment: Experiment, path: str) -> EntryPoint | str:
-    """How a module starts Hydra, found once."""
-    key = f"entry point of {path}"
-    found: EntryPoint | str | None = experiment.shared.get(key)
-    if found is None:
-        found = find_entry(experiment.package, path)
-        name = module_of(path)
-        if isinstance(found, EntryPoint) and found.unknown is not None:
-            document = experiment.trace(name)
-            trace = None if document is None else document.entry(name)
-            if document is not None and trace is not None:
-                found = settled(found, hydra_main(document, trace))
-        experiment.shared[key] = found
-    return found
 
 
 def _child_keys(experiment: Experiment, main: str, train: str) -> frozenset[str] | None:

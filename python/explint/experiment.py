@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _IS_PLAIN = regex(r"[^*?\[]*", re.DOTALL)
 
 
+_SYNTAX_RULES = frozenset({"complete/syntax-error", "complete/truncated-code"})
 _ENTRIES = ("src.main", "src.train", "src.evaluate")
 
 
@@ -133,8 +134,11 @@ class Experiment:
     @cached_property
     def entry(self) -> EntryPoint | str:
         """How the module of the training command starts Hydra, or why that cannot be told."""
-        from explint.compose import entry_of
+        from explint.compose import entry_of, started_module
 
+        path = started_module(self.profile.commands.train)
+        if path is not None:
+            return self.entry_at(path)
         return self._settled(entry_of(self.package, self.profile.commands.train))
 
     def entry_at(self, path: str) -> EntryPoint | str:
@@ -142,8 +146,16 @@ class Experiment:
         if path not in self._points:
             from explint.compose.entry import find_entry
 
-            self._points[path] = self._settled(find_entry(self.package, path))
+            point = find_entry(self.package, path, parses=self.parses(path))
+            self._points[path] = self._settled(point)
         return self._points[path]
+
+    def parses(self, path: str) -> bool:
+        """Whether the core found a Python file to be free of syntax errors."""
+        scanned = any(f.path == path and f.outcome == "scanned" for f in self.facts.files)
+        return scanned and not any(
+            f.path == path and f.rule in _SYNTAX_RULES for f in self.facts.findings
+        )
 
     def _settled(self, point: EntryPoint | str) -> EntryPoint | str:
         """An entry point whose arguments the text does not give, completed from the trace."""

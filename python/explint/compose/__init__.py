@@ -178,9 +178,9 @@ def entry_of(package: Package, command: str | None) -> EntryPoint | str:
     """
     from explint.compose.entry import find_entry
 
-    words = split(command or "")
-    if isinstance(words, list) and "-m" in words[:-1]:
-        return find_entry(package, words[words.index("-m") + 1].replace(".", "/") + ".py")
+    started = started_module(command)
+    if started is not None:
+        return find_entry(package, started)
     usual = ["src/main.py", "src/train.py", "main.py", "train.py"]
     others = sorted(
         (p for p in package.files if p.endswith(".py")), key=lambda p: (p.count("/"), p)
@@ -191,6 +191,14 @@ def entry_of(package: Package, command: str | None) -> EntryPoint | str:
             if not isinstance(found, str):
                 return found
     return "no module of the package starts Hydra"
+
+
+def started_module(command: str | None) -> str | None:
+    """The file that a command line starts with ``-m``; None when it starts none."""
+    words = split(command or "")
+    if isinstance(words, list) and "-m" in words[:-1]:
+        return words[words.index("-m") + 1].replace(".", "/") + ".py"
+    return None
 
 
 def _filled(command: str | None, run_id: str | None, results_dir: str) -> str:

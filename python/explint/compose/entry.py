@@ -12,10 +12,12 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
 from explint.package import FileState, Package
+from explint.regex import regex
 
 MAX_CHARACTERS = 2_000_000
 MAX_NESTING = 200
@@ -44,17 +46,34 @@ class EntryPoint(msgspec.Struct, frozen=True):
     structured: bool = False
 
 
-def find_entry(package: Package, path: str) -> EntryPoint | str:
-    """The first use of Hydra in a module, or the reason why there is none to be found."""
+# Without one of these words in one of these places no name in a module can mean hydra.main.
+_MAY_START = regex(
+    r"\.\s*main\b|initialize"
+    r"|from\s+hydra[\w.]*\s+import\s*(?:\([^)]*\bmain\b|[^\n(]*(?:\bmain\b|\*|\\))"
+)
+_BODIES = ("def ", "class ", "async def ")
+
+
+def find_entry(package: Package, path: str, *, parses: bool = False) -> EntryPoint | str:
+    """The first use of Hydra in a module, or the reason why there is none to be found.
+
+    ``parses`` says that the caller knows the module to be Python, which spares reading all of it.
+    """
     text = _text(package, path)
     if text is None:
         return f"{path} is not there, or its text is not known"
     if "hydra" not in text:
         return f"{path} does not use Hydra"
-    module = _parsed(text)
-    if module is None:
-        return f"{path} is no Python that can be read"
-    found = _find(module)
+    if parses and not _MAY_START.search(text):
+        return f"{path} has no @hydra.main and no compose call"
+    outline = _outline(text) if parses else None
+    module = None if outline is None else _parsed(outline)
+    found = None if module is None else _find(module)
+    if module is None or found is None or found[2] != "main":
+        module = _parsed(text)
+        if module is None:
+            return f"{path} is no Python that can be read"
+        found = _find(module)
     if found is None:
         return f"{path} has no @hydra.main and no compose call"
     call, decorator, way = found
@@ -255,6 +274,38 @@ def _imported(module: ast.Module, path: str) -> Iterator[str]:
                 yield f"{stem}/__init__.py"
 
 
+def _outline(text: str) -> str | None:
+    """A module without the bodies of its functions and classes, every line in its place.
+
+    Parsing the bodies takes most of the time, and the function that Hydra starts stands outside of
+    them. None where leaving them out line by line could change what the rest means.
+    """
+    if "@" not in text or "\t" in text or "\f" in text or "\r" in text:
+        return None
+    lines = text.split("\n")
+    inside = False
+    quotes = 0
+    for number, line in enumerate(lines):
+        if inside and (not line or line[0] in " #"):
+            if '"""' in line or "'''" in line:
+                quotes += line.count('"""')
+                if "'''" in line:
+                    return None
+            lines[number] = ""
+            continue
+        if quotes % 2:
+            # A string that began in the body goes on at the margin.
+            return None
+        inside, quotes = False, 0
+        # A header over several lines is left alone, and so is the body that follows it.
+        if line.startswith(_BODIES) and line.rstrip().endswith(":"):
+            lines[number] = f"{line} pass"
+            inside = True
+    return None if quotes % 2 else "\n".join(lines)
+
+
+# A package's rules ask for the same few modules, one after the other.
+@lru_cache(maxsize=8)
 def _parsed(text: str) -> ast.Module | None:
     if len(text) > MAX_CHARACTERS or _nesting(text) > MAX_NESTING:
         return None

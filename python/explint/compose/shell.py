@@ -6,6 +6,8 @@ comments and expansions for ordinary text, so that it accepts commands no shell 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 
@@ -35,6 +37,13 @@ def split(command: str) -> list[str] | ShellProblem:
     Expansions (``$x``, backquotes, ``~`` at the start of a word) are a problem, since their result
     depends on the environment; so are unquoted globs, which match files of the working directory.
     """
+    words = _split(command)
+    return words if isinstance(words, ShellProblem) else list(words)
+
+
+@lru_cache(maxsize=256)
+def _split(command: str) -> tuple[str, ...] | ShellProblem:
+    """As ``split``; kept, because many rules ask about the same few command lines."""
     words: list[str] = []
     word: list[str] | None = None
     at = 0
@@ -73,7 +82,7 @@ def split(command: str) -> list[str] | ShellProblem:
             at += 1
     if word is not None:
         words.append("".join(word))
-    return words
+    return tuple(words)
 
 
 def _problem(command: str, at: int, *, starts_word: bool, words: list[str]) -> ShellProblem | None:

@@ -190,8 +190,25 @@ def compose(
     """Composes a config as hydra-core 1.3 does for a single run.
 
     ``config_dir`` is relative to the root of the tree. ``version_base`` is what the code gives
-    Hydra, with "1.1" for code that gives none; None is the newest. Nothing is raised.
+    Hydra, with "1.1" for code that gives none; None is the newest. Nothing is raised. The tree
+    keeps the result: several rules ask about the same command line.
     """
+    asked = (config_dir, config_name, tuple(overrides), version_base)
+    found: Result | None = tree.results.get(asked)
+    if found is None:
+        found = tree.results[asked] = _result(
+            tree, config_dir, config_name, overrides, version_base
+        )
+    return found
+
+
+def _result(
+    tree: ConfigTree,
+    config_dir: str,
+    config_name: str | None,
+    overrides: Sequence[str],
+    version_base: str | None,
+) -> Result:
     try:
         return _compose(tree, normal(config_dir), config_name, overrides, version_base)
     except CompositionFailure as failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,8 @@ class ConfigTree:
             while folder not in self._folders:
                 self._folders.add(folder)
                 folder = posixpath.dirname(folder)
+        self.results: dict[tuple[object, ...], Any] = {}
+        """What the static composer made of the tree, by what it was asked."""
         self._documents: dict[str, YamlDocument | YamlProblem] = {}
         self._loaded: dict[str, Loaded | CompositionFailure | NotCovered] = {}
 

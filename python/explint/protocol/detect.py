@@ -80,7 +80,7 @@ def _detect(package: Package, profiles: dict[str, Profile]) -> tuple[str, str]:
         seen = f"{listed} of the {len(required)} files of the experiment protocol"
         return GENERIC_PROFILE, f"the package has {seen}"
 
-    texts = list(_texts(package))
+    texts = list(_texts(package, _words(switched)))
     for profile in switched:
         seen_at = _switch(package, profile, texts, has_run_configs)
         if seen_at is not None:
@@ -141,15 +141,28 @@ def _mode_value(path: str, text: str, values: list[str]) -> str | None:
     return None
 
 
-def _texts(package: Package) -> Iterator[tuple[str, str]]:
-    """The Python files of src/ and the YAML of config/, comments and docstrings blanked."""
+def _words(profiles: list[Profile]) -> tuple[str, ...]:
+    """What a text holds at least one of where it shows a profile's switch or layout."""
+    hints = [profile.detect for profile in profiles]
+    return (
+        *(flag for h in hints for flag in h.flags),
+        *(folder.rpartition("/")[2] for h in hints for folder in h.folders),
+        *(quote + value + quote for h in hints for value in h.mode_values for quote in "'\""),
+    )
+
+
+def _texts(package: Package, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The Python files of src/ and the YAML of config/, comments and docstrings blanked.
+
+    Those without any of ``words`` are left out.
+    """
     for path in sorted(package.files):
         is_python = path.startswith("src/") and path.endswith(".py")
         is_yaml = path.startswith("config/") and path.endswith(".yaml")
         if not (is_python or is_yaml):
             continue
         text = _decoded(package.files[path])
-        if text:
+        if any(word in text for word in words):
             yield (
                 path,
                 _PYTHON_WORDS.sub(_blank, text) if is_python else _YAML_COMMENT.sub("", text),

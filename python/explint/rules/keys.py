@@ -387,10 +387,8 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     # Code that asks whether a mandatory value is missing knows what it does.
     asks_nothing = not any("is_missing" in (experiment.text(p) or "") for p in files)
     run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
-    for number, (state, event) in enumerate(
-        zip(execution.special.states, entry.events, strict=True)
-    ):
-        if state is False or not isinstance(event, f.Read):
+    for number, event in execution.special.happening():
+        if type(event) is not f.Read:
             continue
         row = entry.values[event.at]
         if not isinstance(row, f.Config):
@@ -463,12 +461,21 @@ def _raising(tree: object, keys: Sequence[str | int]) -> tuple[int | None, str |
 
 def _hands_over(execution: Execution, experiment: Experiment) -> int:
     """The first event after which code that is not there may have changed the config."""
-    for number, event in enumerate(execution.trace.events):
-        if isinstance(event, f.Import) and event.own:
-            path = f"{event.name.replace('.', '/')}.py"
-            if experiment.state(path) in (FileState.WITHHELD, FileState.EMPTY):
-                return number
-    return len(execution.trace.events)
+    firsts: dict[str, int] = experiment.shared.setdefault("code that is not there", {})
+    if execution.entry not in firsts:
+        events = execution.trace.events
+        firsts[execution.entry] = next(
+            (
+                number
+                for number, event in enumerate(events)
+                if type(event) is f.Import
+                and event.own
+                and experiment.state(f"{event.name.replace('.', '/')}.py")
+                in (FileState.WITHHELD, FileState.EMPTY)
+            ),
+            len(events),
+        )
+    return firsts[execution.entry]
 
 
 def _answers(parent: object, key: str | int) -> bool:

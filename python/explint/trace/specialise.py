@@ -651,10 +651,18 @@ class Specialised(msgspec.Struct):
     env: Env
     states: list[bool | None]
 
+    _happening: list[tuple[int, f.AnyEvent]] | None = None
+
     def happening(self) -> list[tuple[int, f.AnyEvent]]:
         """The events that may happen, with their numbers."""
-        pairs = zip(self.states, enumerate(self.env.entry.events), strict=True)
-        return [numbered for state, numbered in pairs if state is not False]
+        if self._happening is None:
+            pairs = zip(self.states, enumerate(self.env.entry.events), strict=True)
+            self._happening = [numbered for state, numbered in pairs if state is not False]
+        return self._happening
+
+
+_CHANGES: Final = frozenset({f.Make, f.Write, f.Forget})
+"""The events that make a config or change one."""
 
 
 def specialise(
@@ -671,10 +679,14 @@ def specialise(
     """
     env = Env(entry, exceptions, files)
     states: list[bool | None] = []
+    guards = env._guards
+    guards[0] = True
     for number, event in enumerate(entry.events):
-        state = decide(event.guard, env)
+        guard = event.guard
+        # Most events share their guard with the one before.
+        state = guards[guard] if guard in guards else decide(guard, env)
         states.append(state)
-        if state is False:
+        if state is False or type(event) not in _CHANGES:
             continue
         version = number + 1
         match event:
