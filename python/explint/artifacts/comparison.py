@@ -9,8 +9,9 @@ stay unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from explint.artifacts.paths import Paths
 from explint.trace import facts as f
@@ -28,20 +29,17 @@ class _OpenError(Exception):
     """A value is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunObject:
+class RunObject(msgspec.Struct, frozen=True):
     """A run as the W&B API gives it."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True):
     """What a run logged: nothing of it is known before it ran."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of a frame; an entry may be ``UNKNOWN``. ``exact`` is false where the number of
     entries is an upper bound."""
 
@@ -49,8 +47,7 @@ class Column:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """A frame with a row for each of ``rows``: the row's dict, None where it is not followed, and
     what loops give there. ``exact`` as in ``Column``."""
 
@@ -58,8 +55,7 @@ class Frame:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Grouped:
+class Grouped(msgspec.Struct, frozen=True):
     """A frame grouped by a column with these distinct values, or a mapping made of that."""
 
     keys: tuple[Any, ...]

@@ -7,8 +7,9 @@ seaborn's figure-level functions lay out their figure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from explint.artifacts.files import argument, tail
 from explint.artifacts.paths import Paths
@@ -52,8 +53,7 @@ _LAYOUT_SETTINGS: Final = frozenset(
 _SAVES: Final = frozenset({"savefig", "write_image", "write_html", "print_figure"})
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(msgspec.Struct, frozen=True):
     """A call that draws.
 
     ``axes`` is the value it draws on, None for the current axes; ``labelled`` says that it names
@@ -69,8 +69,7 @@ class Drawing:
     loops: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(msgspec.Struct, frozen=True):
     """A place where a figure is saved, with the texts that its path may have."""
 
     event: f.LibraryCall
@@ -78,8 +77,7 @@ class Save:
     paths: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Figure:
+class Figure(msgspec.Struct):
     """A figure from its making to where it is saved.
 
     ``open`` says that code which is not followed may have drawn on it. ``legend_on`` are the axes
@@ -88,9 +86,9 @@ class Figure:
 
     made: f.LibraryCall | None
     loops: frozenset[int]
-    drawings: list[Drawing] = field(default_factory=list)
-    saves: list[Save] = field(default_factory=list)
-    legend_on: set[f.ValueId | None] = field(default_factory=set)
+    drawings: list[Drawing] = msgspec.field(default_factory=list)
+    saves: list[Save] = msgspec.field(default_factory=list)
+    legend_on: set[f.ValueId | None] = msgspec.field(default_factory=set)
     annotated: bool = False
     laid_out: bool = False
     open: bool = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from explint.artifacts.paths import ANY, Paths
 from explint.trace import facts as f
@@ -38,8 +39,7 @@ _READERS: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A file that is written.
 
     ``number`` is the event's, ``state`` whether it happens, ``paths`` the texts its path may have
@@ -55,8 +55,7 @@ class Written:
     event: f.LibraryCall
 
 
-@dataclass(frozen=True, slots=True)
-class FileRead:
+class FileRead(msgspec.Struct, frozen=True):
     """A file that is read; the fields are those of ``Written``."""
 
     number: int

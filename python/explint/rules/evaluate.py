@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.evaluated import Evaluated, evaluated, training
 from explint.rules.registry import Hit, Unknown, rule
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from explint.artifacts.files import FileRead
     from explint.experiment import Experiment
 
-_CONFIG = re.compile(r"\.(ya?ml|toml|ini|env)$|(^|/)(config|settings)\.json$")
+_CONFIG = regex(r"\.(ya?ml|toml|ini|env)$|(^|/)(config|settings)\.json$")
 
 
 @rule("evaluate/no-api", code="EVA001", severity=Severity.ERROR, criteria=(8,))

@@ -10,9 +10,10 @@ import ast
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from explint.package import FileState
 from explint.rules.registry import Unknown
@@ -40,8 +41,7 @@ _UNFINISHED = frozenset(
 )
 
 
-@dataclass
-class Evaluated:
+class Evaluated(msgspec.Struct, dict=True):
     """The evaluation script of a package.
 
     ``gap`` says what is not followed, so that nothing can be said of what the script does not do;

@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.evaluated import Evaluated, evaluated
 from explint.rules.registry import Hit, Unknown, rule
 
@@ -334,12 +335,12 @@ def fabricated_figure(experiment: Experiment) -> Iterator[Hit | Unknown]:
             yield Hit(**found.at(place), message=message, help=help)
 
 
-_SCORES: Final = re.compile(
+_SCORES: Final = regex(
     r"^sklearn\.metrics\.(confusion_matrix|classification_report|accuracy_score|f1_score"
     r"|precision_score|recall_score|roc_curve|precision_recall_curve|roc_auc_score"
     r"|precision_recall_fscore_support|ConfusionMatrixDisplay\.from_predictions)$"
 )
-_RANDOM: Final = re.compile(
+_RANDOM: Final = regex(
     r"^(numpy\.random\.|random\.(random|uniform|gauss|normalvariate|randint|sample)$|torch\.rand)"
 )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from explint.regex import regex
 from explint.trace import facts as f
 
 if TYPE_CHECKING:
     from collections.abc import Set
 
-_RANDOM: Final = re.compile(
+_RANDOM: Final = regex(
     r"^(random|numpy\.random|torch\.(rand|randn|randint|rand_like|randn_like|normal))\b"
 )
 _ARITHMETIC: Final = frozenset(

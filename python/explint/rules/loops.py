@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
+from explint.regex import regex
 from explint.rules.flow import parts
 from explint.rules.programs import Program
 from explint.trace import facts as f
@@ -15,10 +16,10 @@ from explint.trace.specialise import ABSENT, condition, evaluate, keys_of
 from explint.trace.specialise import Unknown as NotKnown
 
 _WRAPPERS: Final = frozenset({"enumerate", "iter", "list", "tuple", "reversed", "zip"})
-_PROGRESS: Final = re.compile(r"(^|\.)(tqdm|trange|track|tqdm_notebook)$")
-_SIZED: Final = re.compile(r"(^|\.)(Subset|select|take|head|sample|islice|first)$")
-_SPLIT: Final = re.compile(r"\[[^\]]*:[^\]]*\]")
-_SETTING: Final = re.compile(
+_PROGRESS: Final = regex(r"(^|\.)(tqdm|trange|track|tqdm_notebook)$")
+_SIZED: Final = regex(r"(^|\.)(Subset|select|take|head|sample|islice|first)$")
+_SPLIT: Final = regex(r"\[[^\]]*:[^\]]*\]")
+_SETTING: Final = regex(
     r"(^|\.)(print|info|debug|warning|set_struct|to_yaml|open_dict|update|merge|setdefault|wandb\.\w+"
     r"|append|extend|setLevel|filterwarnings)$"
 )
@@ -29,8 +30,7 @@ _EPOCHS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LoaderLoop:
+class LoaderLoop(msgspec.Struct, frozen=True):
     """A loop over a data loader: ``number`` is the event that begins it, ``loader`` the value that
     the loader is, ``limits`` what ``islice`` cuts it to."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from explint.model import Related, Severity
 from explint.nearmiss import near_miss
+from explint.regex import regex
 from explint.rules.logged import Init, LogCall, RunLog, full_logs, picked, role_of
 from explint.rules.readback import Ask, Readback, readback
 from explint.rules.registry import Hit, Unknown, rule
@@ -805,7 +805,7 @@ def _is_statistic(value: f.ValueId, env: Env) -> bool:
     return isinstance(callee, f.Library) and bool(_TESTS.fullmatch(callee.name))
 
 
-_TESTS = re.compile(r"scipy\.stats\.(ttest_\w+|wilcoxon|mannwhitneyu|f_oneway|kruskal|pearsonr)")
+_TESTS = regex(r"scipy\.stats\.(ttest_\w+|wilcoxon|mannwhitneyu|f_oneway|kruskal|pearsonr)")
 
 
 def _names(names: Iterable[str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.programs import Program, is_cut, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import (
@@ -107,12 +108,11 @@ def search_key_without_effect(experiment: Experiment) -> Iterator[Hit | Unknown]
         yield _without_effect(path, idle)
 
 
-@dataclass(slots=True)
-class _Idle:
+class _Idle(msgspec.Struct):
     event: f.Write
     program: Program
-    runs: dict[str, None] = field(default_factory=dict)
-    keys: dict[tuple[str, str], tuple[Search, Pass]] = field(default_factory=dict)
+    runs: dict[str, None] = msgspec.field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[Search, Pass]] = msgspec.field(default_factory=dict)
 
 
 def _without_effect(path: str, idle: _Idle) -> Hit:
@@ -241,7 +241,7 @@ def _referred(experiment: Experiment, keys: Sequence[str | int]) -> bool:
     )
 
 
-_HARMLESS = re.compile(
+_HARMLESS = regex(
     r"(^|\.)(print|len|isinstance|type|repr|str|deepcopy|copy|to_yaml|to_container|save|dump|dumps"
     r"|set_struct|info|debug|warning|error|pprint|is_config|is_dict|wandb\.init|config\.update"
     r"|open_dict|log|exists|mkdir|makedirs)$"
@@ -500,7 +500,7 @@ def no_final_run(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 
 _BEST = frozenset({"best_params", "best_trial", "best_trials", "trials", "get_trials"})
-_SHOWN = re.compile(
+_SHOWN = regex(
     r"(^|\.)(print|info|debug|warning|dump|dumps|log|save|to_yaml|write|write_text|pprint|items"
     r"|keys|values|update_summary|str|repr|json|format|copy)$"
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
+
+import msgspec
 
 from explint.compose.yaml import Mark
 from explint.model import Related, Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.programs import Program, is_cut, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import (
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.trace import facts as f
 
-_STUDY = re.compile(
+_STUDY = regex(
     r"\b(create_study|load_study|Study\(|OptunaSearch|OptunaSweeper|OptunaSearchCV"
     r"|hyperparameter_search|optuna_integration)\b"
 )
-_SWEEPER = re.compile(r"hydra/sweeper\s*:\s*optuna")
-_RUNS_STUDY = re.compile(r"(^|\.)optuna\.(study\.)?(create_study|load_study|Study)$")
+_SWEEPER = regex(r"hydra/sweeper\s*:\s*optuna")
+_RUNS_STUDY = regex(r"(^|\.)optuna\.(study\.)?(create_study|load_study|Study)$")
 _FLOAT_KINDS = frozenset(
     [
         "float",
@@ -328,8 +330,7 @@ def invalid_search_space(experiment: Experiment) -> Iterator[Hit | Unknown]:
     yield from _directions(experiment)
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
+class _Problem(msgspec.Struct, frozen=True):
     at: tuple[str | int, ...]
     message: str
     help: str

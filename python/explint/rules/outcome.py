@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.evaluated import Evaluated, evaluated, listed, training
 from explint.rules.registry import Hit, Unknown, rule
 
@@ -103,15 +104,15 @@ def missing_artifact(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 _FIGURES: Final = {True: "a figure that compares the runs", False: "each run's learning curve"}
 
-_TESTS: Final = re.compile(
+_TESTS: Final = regex(
     r"^(scipy\.stats|statsmodels|pingouin|scikit_posthocs|mlxtend\.evaluate|arch\.bootstrap"
     r"|baycomp|deepsig|autorank|bayesian_testing|sklearn\.utils\.resample)"
 )
-_DESCRIBES: Final = re.compile(
+_DESCRIBES: Final = regex(
     r"^scipy\.stats\.(sem|describe|zscore|mode|gmean|hmean|skew|kurtosis|iqr|trim_mean|rankdata)\b"
 )
 # What a test written by hand is made of: resampling, or the tail of a distribution.
-_BY_HAND: Final = re.compile(
+_BY_HAND: Final = regex(
     r"(^|\.)(choice|choices|permutation|permuted|shuffle|randrange|randint|integers|erf|erfc"
     r"|percentile|quantile|quantiles|bootstrap|resample|comb|lgamma|gammaln|betainc|stdtr|ndtr"
     r"|multinomial|binomial)(\(|$)"
@@ -549,8 +550,8 @@ def _called(found: Evaluated) -> Iterator[str]:
 _DERIVING: Final = frozenset(
     {"pct_change", "subtract", "divide", "true_divide", "sub", "div", "rdiv", "diff"}
 )
-_DERIVED: Final = re.compile(r"improve|gap|gain|delta|differ|ratio|speed.?up|relative|reduction")
-_FOLDERS: Final = re.compile(r"dir|path|root|folder|out|parent|dest|base_?$|cwd", re.IGNORECASE)
+_DERIVED: Final = regex(r"improve|gap|gain|delta|differ|ratio|speed.?up|relative|reduction")
+_FOLDERS: Final = regex(r"dir|path|root|folder|out|parent|dest|base_?$|cwd", re.IGNORECASE)
 
 
 def _derives(found: Evaluated) -> bool:

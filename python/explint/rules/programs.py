@@ -6,9 +6,10 @@ Each is a trace under the config that the process composes, words handed to it i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from explint.package import FileState
 from explint.rules.registry import Unknown
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from explint.trace.specialise import Env, Specialised
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(msgspec.Struct, frozen=True, dict=True):
     """One process of a run under a mode.
 
     ``path`` is the file it starts, ``child`` says that another process of the run starts it,
@@ -67,12 +67,11 @@ class Program:
         return self.special.happening()
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
+class Programs(msgspec.Struct, frozen=True):
     """Every program of every run and mode; ``unknown`` says what is not known of some of them."""
 
     programs: tuple[Program, ...] = ()
-    unknown: tuple[Unknown, ...] = field(default=())
+    unknown: tuple[Unknown, ...] = msgspec.field(default=())
 
     def under(self, *, cheap: bool) -> list[Program]:
         """The programs of the modes that only show that the code works, or of the others."""

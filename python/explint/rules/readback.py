@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from explint.executions import Execution, executions, module_of
 from explint.package import FileState
@@ -26,8 +27,7 @@ _TESTS = frozenset({"pandas.isna", "pandas.isnull", "pandas.notna", "math.isnan"
                     "isinstance"})  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Names that evaluation asks a run for.
 
     ``kind`` says where: ``keys`` are those of one ``history(keys=…)``, which returns the rows that
@@ -46,8 +46,7 @@ class Ask:
     calls: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigAsk:
+class ConfigAsk(msgspec.Struct, frozen=True):
     """A key path that evaluation reads from ``run.config``; ``soft`` with a default."""
 
     keys: tuple[str, ...]
@@ -57,8 +56,7 @@ class ConfigAsk:
     soft: bool
 
 
-@dataclass(slots=True)
-class Readback:
+class Readback(msgspec.Struct):
     """What the evaluation module asks W&B for.
 
     ``keys_of`` holds, for a history call by its event number, the keys it names; None where they

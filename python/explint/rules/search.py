@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from explint.compose.yaml import Mark, YamlDocument
 from explint.rules.programs import Program, programs
@@ -38,8 +39,7 @@ _DEPTH = 4
 Number = int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One entry of a search space, as a run config writes it.
 
     ``name`` is the parameter's, dotted where the entry stands in sections of its own. ``at`` is the
@@ -88,8 +88,7 @@ class Entry:
         return (*self.at, next((n for n in names if n in self.fields), names[0]))
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(msgspec.Struct, frozen=True):
     """What a run config says of the search: ``section`` is ``optuna``, ``trials`` how many."""
 
     run: RunConfig
@@ -188,8 +187,7 @@ def sources(experiment: Experiment) -> dict[str, str]:
 # ---- an entry's way through a program ----
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(msgspec.Struct, frozen=True):
     """A call of ``suggest_*`` for one entry: what it is handed is evaluated under ``env``, in which
     the loop over the search space has come to the entry."""
 
@@ -205,8 +203,7 @@ class Suggestion:
         return self.event.name.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(msgspec.Struct, frozen=True):
     """One entry's way through the loop over the search space of a program.
 
     ``loop`` is the number of the loop, ``suggestions`` the calls that may sample the entry: none
@@ -315,7 +312,7 @@ def _bound(
     from explint.trace import facts as f
     from explint.trace.specialise import evaluate
 
-    env = replace(program.env, _values={}, _truths={}, _guards={})
+    env = msgspec.structs.replace(program.env, _values={}, _truths={}, _guards={})
     inner: Any = None
     if isinstance(space, list):
         inner = next((o for o in space if any(o.get(n) == entry.name for n in _NAMES)), None)

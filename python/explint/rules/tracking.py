@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from explint.model import Related, Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.logged import Init, LogCall, RunLog, full_logs, run_logs
 from explint.rules.processes import Process, processes
 from explint.rules.registry import Hit, Unknown, rule
@@ -23,7 +24,7 @@ _DEPTH = 40
 _NEEDS_RUN = frozenset(
     {"log", "watch", "define_metric", "save", "log_artifact", "alert", "use_artifact"}
 )
-_RESULTS = re.compile(r"(.*[_-])?results?\.jsonl?", re.I)
+_RESULTS = regex(r"(.*[_-])?results?\.jsonl?", re.I)
 
 
 def _training(experiment: Experiment) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from explint.model import Related, Severity
 from explint.package import FileState
+from explint.regex import regex
 from explint.rules.programs import Program, is_cut, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import mentions_optuna, optimised, sources
@@ -22,9 +24,9 @@ _LIGHTNING: Final = frozenset(
     {"lightning.Trainer", "lightning.pytorch.Trainer", "pytorch_lightning.Trainer", "L.Trainer"}
 )
 _LIMITS: Final = ("fast_dev_run", "limit_train_batches", "max_steps", "overfit_batches")
-_ARGUMENTS: Final = re.compile(r"^transformers\.(Seq2Seq)?TrainingArguments$|^trl\.SFTConfig$")
-_MOCK: Final = re.compile(r"(^|_|\b)(mock|dummy|fake|synthetic|toy|stub)", re.IGNORECASE)
-_INVENTED_DATA: Final = re.compile(
+_ARGUMENTS: Final = regex(r"^transformers\.(Seq2Seq)?TrainingArguments$|^trl\.SFTConfig$")
+_MOCK: Final = regex(r"(^|_|\b)(mock|dummy|fake|synthetic|toy|stub)", re.IGNORECASE)
+_INVENTED_DATA: Final = regex(
     r"^torch\.(rand|randn|randint)$|\.FakeData$|^sklearn\.datasets\.make_"
     r"|^numpy\.random\.(rand|randn|random|normal|uniform|randint)$"
 )
@@ -246,12 +248,11 @@ def unbounded_batches(experiment: Experiment) -> Iterator[Hit | Unknown]:
     )
 
 
-@dataclass(slots=True)
-class _Loop:
+class _Loop(msgspec.Struct):
     event: f.AnyEvent
     most: int
-    runs: dict[str, None] = field(default_factory=dict)
-    modes: dict[str, None] = field(default_factory=dict)
+    runs: dict[str, None] = msgspec.field(default_factory=dict)
+    modes: dict[str, None] = msgspec.field(default_factory=dict)
 
 
 def _in_callback(guard: int, program: Program) -> bool:
