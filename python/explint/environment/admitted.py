@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -19,16 +19,14 @@ from explint.environment.distributions import distributions
 from explint.environment.libraries import Release, releases
 from explint.environment.pyproject import Declared, Pyproject, parse_requirement
 from explint.environment.view import Environment
+from explint.regex import regex
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(8, 15))
 _USUAL = ("3.11", "3.12", "3.13", "3.14")
-_LOCKED = re.compile(
-    r'^\[\[package\]\]\r?\nname = "([^"\n]+)"\r?\nversion = "([^"\n]+)"', re.MULTILINE
-)
+_LOCKED = regex(r'^\[\[package\]\]\r?\nname = "([^"\n]+)"\r?\nversion = "([^"\n]+)"', re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The releases of one library that an experiment may get, as numbers in ``releases``.
 
     ``newest`` are those of which one is installed: more than one where it depends on the Python
@@ -48,8 +46,7 @@ class Choice:
     has_floor: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """Who asks for which versions of a distribution."""
 
     by: str
@@ -57,15 +54,14 @@ class Bound:
     declared: Declared | None = None
 
 
-@dataclass(slots=True)
-class Admitted:
+class Admitted(msgspec.Struct):
     """What pyproject.toml and uv.lock say of the libraries of the table."""
 
     file: Pyproject
     declared: list[Declared]
     pythons: tuple[str, ...]
     locked: dict[str, list[Version]]
-    _choices: dict[str, Choice | None] = field(default_factory=dict)
+    _choices: dict[str, Choice | None] = msgspec.field(default_factory=dict)
 
     def choice(self, name: str) -> Choice | None:
         """The releases of a library that the experiment may get; None when that is not known."""
@@ -107,7 +103,7 @@ class Admitted:
                 return None
             numbers = tuple(sorted({n for pair in found for n in pair}))
             return Choice(name, known, numbers, numbers, "uv.lock")
-        bounds = [Bound("", d.requirement.specifier, d) for d in own]
+        bounds = [Bound("", d.requirement.full.specifier, d) for d in own]
         helpers = self._helpers(name)
         bounds += [bound for bound, _ in helpers if bound is not None]
         if not own and not helpers:
@@ -130,9 +126,9 @@ class Admitted:
         if not numbers:
             return None
         declared = own[0] if own else None
-        asked = str(declared.requirement) if declared is not None else helpers[0][1]
+        asked = str(declared.requirement.full) if declared is not None else helpers[0][1]
         floor = declared is not None and any(
-            s.operator in (">=", ">", "~=", "==") for s in declared.requirement.specifier
+            s.operator in (">=", ">", "~=", "==") for s in declared.requirement.full.specifier
         )
         return Choice(
             name,
@@ -186,7 +182,7 @@ class Admitted:
         admitted = [
             release
             for release in releases(declared.name)
-            if declared.requirement.specifier.contains(release.version)
+            if declared.requirement.full.specifier.contains(release.version)
             and any(self.runs_on(release, python) for python in self.pythons)
         ]
         return admitted[-1] if admitted else None

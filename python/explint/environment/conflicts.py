@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -14,8 +14,7 @@ from explint.environment.libraries import Release, is_complete, releases, span
 from explint.environment.pyproject import Declared
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """Requirements that exclude each other; ``declared`` is the one to tell of."""
 
     declared: Declared
@@ -45,7 +44,7 @@ def conflicts(admitted: Admitted) -> Iterator[Conflict]:
 def _with_itself(own: list[Declared]) -> Conflict | None:
     specifier = SpecifierSet()
     for declared in own:
-        specifier &= declared.requirement.specifier
+        specifier &= declared.requirement.full.specifier
     if not is_empty(specifier):
         return None
     name = own[0].name
@@ -69,7 +68,7 @@ def _with_python(admitted: Admitted, declared: Declared) -> Conflict | None:
     least = min(floor for floor in floors if floor is not None)
     return Conflict(
         declared,
-        f"`{declared.requirement}` needs Python {least} or newer, but `requires-python` promises "
+        f"`{declared.requirement.full}` needs Python {least} or newer, but `requires-python` promises "
         f'"{promised}", and uv resolves for that too.',
         f'Write `requires-python = ">={least}"`, or admit an older {declared.name}.',
     )
@@ -85,7 +84,7 @@ def _with_others(admitted: Admitted, declared: Declared, told: set[str]) -> Conf
             continue
         wanted = SpecifierSet()
         for one in own:
-            wanted &= one.requirement.specifier
+            wanted &= one.requirement.full.specifier
         asked = [_demanded(release, other.name) for release in known]
         if any(one is None or not excludes(one, wanted) for one in asked):
             continue
@@ -95,10 +94,10 @@ def _with_others(admitted: Admitted, declared: Declared, told: set[str]) -> Conf
         return Conflict(
             declared,
             f"{declared.name} {versions} needs `{needed}`, which excludes "
-            f"`{other.requirement}`: uv finds no solution."
+            f"`{other.requirement.full}`: uv finds no solution."
             if len(needs) == 1
-            else f"{declared.name} {versions} needs {needed} than `{other.requirement}`: uv finds "
-            "no solution.",
+            else f"{declared.name} {versions} needs {needed} than `{other.requirement.full}`: uv "
+            "finds no solution.",
             _pairing(declared, other, wanted),
             (other,),
         )
@@ -129,7 +128,7 @@ def _demanded(release: Release, name: str) -> SpecifierSet | None:
 def _all_admitted(declared: Declared) -> list[Release] | None:
     """The releases that a requirement admits; None when others than those of the table may be."""
     known = releases(declared.name)
-    specifier = declared.requirement.specifier
+    specifier = declared.requirement.full.specifier
     pins = [s for s in specifier if s.operator == "==" and not s.version.endswith(".*")]
     if pins:
         wanted = Version(Version(pins[0].version).public)

@@ -20,10 +20,8 @@ Every answer is three-valued: what the text of a library does not settle is None
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,8 +31,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from explint.regex import regex
+
 _FOLDER = Path(__file__).with_name("data") / "libraries"
-_STEP = re.compile(r"([A-Za-z_]\w*)((?:\(\)|\[\])*)")
+_STEP = regex(r"([A-Za-z_]\w*)((?:\(\)|\[\])*)")
 _DEPTH = 20
 # The packages of an audit ask for the same names.
 _MOST_KEPT = 20_000
@@ -42,8 +42,7 @@ _MOST_KEPT = 20_000
 _NOT_TOLD = frozenset({"tests", "testing", "conftest"})
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """One release that was read; ``python`` and ``requires`` are its metadata's."""
 
     version: Version
@@ -51,16 +50,14 @@ class Release:
     requires: tuple[Requirement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(msgspec.Struct, frozen=True):
     """A release has no such name: ``name`` is missing in ``owner``."""
 
     owner: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(msgspec.Struct, frozen=True):
     """What a dotted name means in one release.
 
     ``kind`` is ``module``, ``function``, ``class``, ``instance`` or ``value``; ``at`` is the module
@@ -75,16 +72,14 @@ class Thing:
 VALUE: Final = Thing("value")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """The keywords that a function takes; ``is_open`` when there may be more."""
 
     keywords: frozenset[str]
     is_open: bool
 
 
-@dataclass(slots=True)
-class Library:
+class Library(msgspec.Struct):
     """All that is known of one distribution, oldest release first."""
 
     name: str
@@ -93,8 +88,8 @@ class Library:
     unsure: tuple[str, ...]
     skipped: frozenset[str]
     _blobs: dict[str, bytes]
-    _rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _found: dict[tuple[str, int], Thing | Absent | None] = field(default_factory=dict)
+    _rows: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    _found: dict[tuple[str, int], Thing | Absent | None] = msgspec.field(default_factory=dict)
 
     def attribute(self, dotted: str) -> list[bool | None]:
         """For each release, whether the dotted name is there.

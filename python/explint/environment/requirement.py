@@ -18,6 +18,7 @@ from explint.regex import regex
 
 if TYPE_CHECKING:
     from packaging.markers import Marker
+    from packaging.requirements import Requirement as Reference
     from packaging.specifiers import SpecifierSet
 
 _SEPARATORS = regex(r"[-_.]+")
@@ -115,11 +116,17 @@ class Specifiers:
 class Requirement(msgspec.Struct, frozen=True):
     """A requirement: the attributes of the one of ``packaging``, with its names and meanings."""
 
+    text: str
     name: str
     extras: frozenset[str]
     specifier: Specifiers
     url: str | None = None
     marker: Marker | None = None
+
+    @property
+    def full(self) -> Reference:
+        """The requirement as ``packaging`` has it."""
+        return _full(self.text)
 
 
 def read_specifiers(text: str) -> Specifiers | None:
@@ -143,16 +150,24 @@ def strict_requirement(text: str) -> Requirement | None:
     plain = _PLAIN_REQUIREMENT.fullmatch(text)
     if plain is not None:
         extras = frozenset(e.strip() for e in plain[2].split(",")) if plain[2] else frozenset()
-        return Requirement(plain[1], extras, Specifiers(plain[3] or "", None))
+        return Requirement(text, plain[1], extras, Specifiers(plain[3] or "", None))
     from packaging.requirements import InvalidRequirement
-    from packaging.requirements import Requirement as Reference
 
     try:
-        found = Reference(text)
+        found = _full(text)
     except InvalidRequirement:
         return None
     specifier = Specifiers(str(found.specifier), found.specifier)
-    return Requirement(found.name, frozenset(found.extras), specifier, found.url, found.marker)
+    return Requirement(
+        text, found.name, frozenset(found.extras), specifier, found.url, found.marker
+    )
+
+
+@lru_cache(maxsize=4096)
+def _full(text: str) -> Reference:
+    from packaging.requirements import Requirement as Reference
+
+    return Reference(text)
 
 
 @lru_cache(maxsize=1024)

@@ -9,14 +9,16 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from explint.environment.imports import MAX_CHARACTERS
+from explint.regex import regex
 
-_FROM = re.compile(
+_FROM = regex(
     r"^[ \t]*from[ \t]+([A-Za-z_][\w.]*)[ \t]+import[ \t]+(?:\(([^)]*)\)|([^\n#;]*))", re.MULTILINE
 )
-_PLAIN = re.compile(r"^[ \t]*import[ \t]+([^\n#;]+)", re.MULTILINE)
+_PLAIN = regex(r"^[ \t]*import[ \t]+([^\n#;]+)", re.MULTILINE)
 _GUARDS = frozenset(
     {
         "ImportError",
@@ -27,13 +29,10 @@ _GUARDS = frozenset(
         "BaseException",
     }
 )
-_ASKING = re.compile(
-    r"\b(?:hasattr|getattr|signature|find_spec|TYPE_CHECKING|\w*version\w*)\b", re.I
-)
+_ASKING = regex(r"\b(?:hasattr|getattr|signature|find_spec|TYPE_CHECKING|\w*version\w*)\b", re.I)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, order=True):
     """A span of a file, 1-based, in characters; the end is exclusive."""
 
     line: int
@@ -42,8 +41,7 @@ class Place:
     end_column: int
 
 
-@dataclass(slots=True)
-class FileUses:
+class FileUses(msgspec.Struct):
     """The library names of one file.
 
     ``names`` holds, for each dotted name that the code surely uses, where. ``calls`` holds, by the
@@ -51,8 +49,8 @@ class FileUses:
     place of its function under ``""`` and those of its keywords.
     """
 
-    names: dict[str, list[Place]] = field(default_factory=dict)
-    calls: dict[tuple[int, int], dict[str, Place]] = field(default_factory=dict)
+    names: dict[str, list[Place]] = msgspec.field(default_factory=dict)
+    calls: dict[tuple[int, int], dict[str, Place]] = msgspec.field(default_factory=dict)
 
 
 def possible(text: str, roots: frozenset[str]) -> set[str]:

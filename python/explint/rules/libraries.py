@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from explint.environment.libraries import Absent, Library, library, modules, span
 from explint.environment.pyproject import PATH
@@ -88,8 +89,7 @@ def api_not_in_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
     yield from _Search(experiment, environment, admitted, roots).hits()
 
 
-@dataclass(slots=True)
-class _Cause:
+class _Cause(msgspec.Struct):
     """One thing that a library lacks, with the places that use it."""
 
     table: Library
@@ -98,7 +98,7 @@ class _Cause:
     name: str
     is_keyword: bool
     states: list[bool | None]
-    places: list[tuple[str, Place]] = field(default_factory=list)
+    places: list[tuple[str, Place]] = msgspec.field(default_factory=list)
 
 
 class _Search:
@@ -430,7 +430,7 @@ def unsatisfiable(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 Related(
                     path=PATH,
                     line=admitted.file.place(*other.path).line,
-                    message=f"`{other.requirement}` is asked for here.",
+                    message=f"`{other.requirement.full}` is asked for here.",
                 )
                 for other in conflict.others
             ),
