@@ -68,8 +68,8 @@ def _with_python(admitted: Admitted, declared: Declared) -> Conflict | None:
     least = min(floor for floor in floors if floor is not None)
     return Conflict(
         declared,
-        f"`{declared.requirement.full}` needs Python {least} or newer, but `requires-python` promises "
-        f'"{promised}", and uv resolves for that too.',
+        f"`{declared.requirement.full}` needs Python {least} or newer, but `requires-python` "
+        f'promises "{promised}", and uv resolves for that too.',
         f'Write `requires-python = ">={least}"`, or admit an older {declared.name}.',
     )
 

@@ -24,14 +24,16 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
+from explint.environment.requirement import canonicalize_name
 from explint.regex import regex
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.version import Version
 
 _FOLDER = Path(__file__).with_name("data") / "libraries"
 _STEP = regex(r"([A-Za-z_]\w*)((?:\(\)|\[\])*)")
@@ -337,6 +339,9 @@ def modules() -> dict[str, str]:
 @cache
 def releases(name: str) -> tuple[Release, ...]:
     """The releases of a distribution that were read, oldest first; none when it is not known."""
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
     row = _index().get(canonicalize_name(name))
     if row is None:
         return ()
@@ -363,6 +368,9 @@ def library(name: str) -> Library | None:
 
 def load(folder: Path, name: str) -> Library:
     """Reads one distribution's table from a folder that the generator wrote."""
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
     row = json.loads((folder / "index.json").read_text("utf-8"))["libraries"][name]
     blobs = msgspec.msgpack.decode((folder / f"{name}.msgpack").read_bytes())
     return Library(

@@ -6,11 +6,9 @@ Criteria 1 and 5. The facts come from the table of ``explint.environment.librari
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -331,6 +329,8 @@ def _help(cause: _Cause, *, lacks_newest: bool) -> str:
         offered = sorted(signature.keywords) if signature is not None else []
     else:
         offered = cause.table.members(cause.owner, newest)
+    from difflib import get_close_matches
+
     near = get_close_matches(cause.name, offered, n=1, cutoff=0.75)
     if near:
         return f"Write `{near[0]}`" + (f", or {pin}." if pin else ".")
@@ -354,9 +354,12 @@ def _instead(cause: _Cause) -> str | None:
 
 @cache
 def _replacements() -> dict[str, dict[str, str]]:
-    text = files("explint.environment").joinpath("data/instead.toml").read_text("utf-8")
+    import tomli
+
+    folder = Path(__file__).parent.parent / "environment" / "data"
+    text = folder.joinpath("instead.toml").read_text("utf-8")
     found: dict[str, dict[str, str]] = {}
-    waiting: list[tuple[str, dict[str, object]]] = [("", tomllib.loads(text))]
+    waiting: list[tuple[str, dict[str, object]]] = [("", tomli.loads(text))]
     while waiting:
         owner, rows = waiting.pop()
         for key, value in rows.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from explint.model import RuleStatus, Severity
+from explint.regex import regex
 from explint.rules.programs import Program, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import sources
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.trace import facts as f
 
-_METRIC: Final = re.compile(
+_METRIC: Final = regex(
     r"(^|[^a-z])(acc|accuracy|f1|auc|auroc|bleu|rouge|meteor|mcc|precision|recall|perplexity|ppl"
     r"|loss|error|rmse|mae|mse|wer|cer|iou|miou|map|dice|psnr|ssim|fid|reward|score|r2)"
     r"($|[^a-z])"
 )
 # A start value, a failure, or all and nothing of a fraction.
 _PLAIN: Final = frozenset({0, 1, -1, 100, float("inf"), float("-inf")})
-_EXPECTED: Final = re.compile(
+_EXPECTED: Final = regex(
     r"expected[ _]result\"?'?\s*[:=]\s*(?P<q>[\"'])(?P<text>.*?)(?<!\\)(?P=q)", re.I | re.S
 )
-_NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
-_CODE_NUMBER: Final = re.compile(r"(?<![\w.\"'])(\d+\.\d+)(?![\w.])")
+_NUMBER: Final = regex(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
+_CODE_NUMBER: Final = regex(r"(?<![\w.\"'])(\d+\.\d+)(?![\w.])")
 
 
 @rule("results/literal-metric", code="RES001", severity=Severity.ERROR, criteria=(4, 8))
