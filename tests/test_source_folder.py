@@ -241,6 +241,27 @@ def test_records_in_a_folder(tmp_path: Path) -> None:
     assert read_one(tmp_path).id == "r"
 
 
+def test_records_beside_packages(tmp_path: Path) -> None:
+    record = record_text({"train_py": "x = 1\n"})
+    write_tree(tmp_path / "a", {**SMALL, "log.txt": record})
+    write_tree(tmp_path, {"r.txt": record, "more/s.txt": record, "notes.txt": "hello\n"})
+    packages, errors = collect(tmp_path)
+    # What lies in a package is the package's own.
+    assert [p.id for p in packages] == ["a", "s", "r"]
+    assert not errors
+
+
+def test_records_beside_a_script(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"r.txt": record_text({"train_py": "x = 1\n"}), "score.py": "y = 2\n"})
+    packages, _ = collect(tmp_path)
+    assert [list(p.files) for p in packages] == [["r.txt", "score.py"], ["src/train.py"]]
+
+
+def test_a_package_is_not_searched_for_records(tmp_path: Path) -> None:
+    write_tree(tmp_path, {**SMALL, "r.txt": record_text({"train_py": "x = 1\n"})})
+    assert len(collect(tmp_path)[0]) == 1
+
+
 def test_interrupt_passes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path, SMALL)
 

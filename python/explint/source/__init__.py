@@ -49,8 +49,9 @@ def open_sources(
 ) -> Iterator[Package | InputError]:
     """Yields the packages at the locations, in their order, and an error for each bad input.
 
-    Within a location the order is that of paths, rows, or for a tar archive of its members. At
-    most one package is held at a time. Ids are unique within one call: a second ``a`` becomes
+    Within a location the order is that of paths, rows, or for a tar archive of its members; in a
+    folder the records come after the packages they lie beside. At most one package is held at a
+    time. Ids are unique within one call: a second ``a`` becomes
     ``LOCATION/a`` or ``a~2``. With ``rev`` every location is read from that git revision. What is
     named twice, however it is written, is read once.
     """
@@ -178,13 +179,9 @@ def _folder(location: str, limits: Limits) -> Iterator[Package | InputError]:
             "name a revision of it: --rev main",
         )
         return
-    nothing = True
-    for item in folder_packages(location, limits):
-        nothing = False
-        yield item
-    if nothing:
-        for path in text_files(location, limits):
-            yield from _text_file(path, limits, sure=False)
+    yield from folder_packages(location, limits)
+    for path in text_files(location, limits):
+        yield from _text_file(path, limits, sure=False)
 
 
 _Opener = Callable[[BinaryIO, int, str, Limits], Iterator[Package | InputError]]

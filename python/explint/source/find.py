@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -194,8 +194,8 @@ def _below_single_folders(tree: Tree) -> str:
         root = join(root, entries[0].name)
 
 
-def find_files(tree: Tree, suffix: str, limits: Limits) -> list[str]:
-    """Files with a suffix, looked for as packages are."""
+def find_files(tree: Tree, suffix: str, limits: Limits, outside: Collection[str] = ()) -> list[str]:
+    """Files with a suffix, looked for as packages are; folders in ``outside`` are not entered."""
 
     def search(folder: str, depth: int) -> Iterator[str]:
         for e in _entries(tree, folder):
@@ -204,6 +204,7 @@ def find_files(tree: Tree, suffix: str, limits: Limits) -> list[str]:
                     yield join(folder, e.name)
             elif (
                 depth < limits.max_search_depth
+                and join(folder, e.name) not in outside
                 and _skip_reason(tree, folder, e, outputs=True) is None
             ):
                 yield from search(join(folder, e.name), depth + 1)

@@ -170,11 +170,17 @@ def folder_packages(location: str, limits: Limits) -> Iterator[Package | InputEr
 
 
 def text_files(location: str, limits: Limits) -> list[str]:
-    """The ``.txt`` files below a folder that holds no package: they may be judge records."""
+    """The ``.txt`` files that lie beside the packages of a folder: they may be judge records.
+
+    In a folder that is a package itself they are files of the package, unless nothing but a script
+    makes a package of it.
+    """
     tree = FolderTree(os.path.realpath(location))
-    if find_packages(tree, limits).roots:
+    roots = frozenset(find_packages(tree, limits).roots)
+    if "" in roots and root_likeness(tree) > 1:
         return []
-    return [os.path.join(location, path) for path in find_files(tree, ".txt", limits)]  # noqa: PTH118
+    files = find_files(tree, ".txt", limits, outside=roots)
+    return [os.path.join(location, path) for path in files]  # noqa: PTH118
 
 
 def single_file(location: str, limits: Limits) -> Iterator[Package | InputError]:
