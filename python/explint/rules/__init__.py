@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from explint.rules.caches import cache_dir_ignored, no_cache_dir
 from explint.rules.calls import call_signature
 from explint.rules.cli import child_process, evaluate_contract, train_contract
 from explint.rules.composition import (
@@ -113,6 +114,8 @@ def python_rules() -> tuple[PythonRule, ...]:
         evaluate_contract,
         train_contract,
         child_process,
+        no_cache_dir,
+        cache_dir_ignored,
         invalid_pyproject,
         no_project_table,
         build_fails,
