@@ -140,8 +140,18 @@ def _truth(value: f.ValueId, env: Env, depth: int) -> bool | None:
     return truth
 
 
+_TRUTH_WITHOUT_VALUE: Final = frozenset(
+    {f.Not, f.All, f.Select, f.Raised, f.Ran, f.Function, f.Class, f.Module, f.Bound,
+     f.EllipsisValue, f.ListValue, f.TupleValue, f.SetValue, f.DictValue}
+)  # fmt: skip
+"""What may be true or false although its value is not known."""
+
+
 def _truth_of(value: f.ValueId, env: Env, depth: int) -> bool | None:
     row = env.entry.values[value]
+    # Most values are none of these, and every case that does not match costs a look.
+    if type(row) not in _TRUTH_WITHOUT_VALUE:
+        return _truth_of_concrete(value, env, depth)
     match row:
         case f.Not():
             truth = _truth(row.value, env, depth + 1)
@@ -172,6 +182,10 @@ def _truth_of(value: f.ValueId, env: Env, depth: int) -> bool | None:
             return _non_empty(row.items, row.open, env)
         case f.DictValue():
             return _non_empty([k for k, _ in row.items], row.open, env)
+    return None
+
+
+def _truth_of_concrete(value: f.ValueId, env: Env, depth: int) -> bool | None:
     concrete = _evaluate(value, env, depth)
     if concrete is ABSENT or isinstance(concrete, Unknown):
         return None
@@ -322,13 +336,26 @@ def _evaluate(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
 
 def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
     row = env.entry.values[value]
+    # The most frequent kinds stand first.
     match row:
         case f.Literal():
             return row.value
-        case f.Integer():
-            return int(row.text) if len(row.text) < _ITEMS else Unknown("the number is too long")
         case f.Config():
             return lookup(row.root, row.path, row.version, env)
+        case f.CallValue():
+            return _call(row, env, depth)
+        case f.Attribute():
+            of = _evaluate(row.of, env, depth)
+            if isinstance(of, PurePosixPath) and row.name in _PATH_ATTRIBUTES:
+                found = _guarded(getattr, of, row.name)
+                return list(found) if row.name == "parents" else found
+            return Unknown("it comes from a library")
+        case f.Library():
+            return Unknown("it comes from a library")
+        case f.UnknownValue():
+            return Unknown(_REASONS.get(row.reason, row.reason))
+        case f.Integer():
+            return int(row.text) if len(row.text) < _ITEMS else Unknown("the number is too long")
         case f.Has():
             found = lookup(row.root, row.path, row.version, env)
             if found is ABSENT:
@@ -384,8 +411,6 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             if type(yes) is type(no) and not isinstance(yes, Unknown) and yes == no:
                 return yes
             return Unknown("it depends on a condition that is not decided")
-        case f.CallValue():
-            return _call(row, env, depth)
         case f.Item():
             of, key = _evaluate(row.of, env, depth), _evaluate(row.key, env, depth)
             for operand in (of, key):
@@ -398,16 +423,6 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             if any(p is ABSENT or isinstance(p, Unknown) for p in parts):
                 return Unknown("the slice is not known")
             return slice(*parts)
-        case f.UnknownValue():
-            return Unknown(_REASONS.get(row.reason, row.reason))
-        case f.Attribute():
-            of = _evaluate(row.of, env, depth)
-            if isinstance(of, PurePosixPath) and row.name in _PATH_ATTRIBUTES:
-                found = _guarded(getattr, of, row.name)
-                return list(found) if row.name == "parents" else found
-            return Unknown("it comes from a library")
-        case f.Library():
-            return Unknown("it comes from a library")
         case f.Parameter():
             return Unknown("it is an argument from outside")
         case f.Element() | f.Index() | f.Key():
