@@ -12,7 +12,8 @@ import pytest
 
 from compose_generator import case
 from compose_helpers import difference, hydra, tree
-from explint.compose import compose_run, run_ids
+from explint import core
+from explint.compose import compose_run, entry_of, run_ids
 from explint.compose.errors import CompositionError, CompositionFailure, NotCovered
 from explint.compose.overrides import Sweep, parse_override
 from explint.compose.static import Composed, compose
@@ -108,11 +109,13 @@ def test_the_examples_compose_alike() -> None:
         if isinstance(item, InputError):
             continue
         profile, _ = choose_profile(item, None)
+        uses = core.Scanner(1).uses(item)
         runs: list[str | None] = [*run_ids(item, profile.config.run_folder)] or [None]
         commands = [profile.train_command(mode) for mode in profile.trial.modes] or [None]
         for run in runs:
             for command in commands:
-                answer = compose_run(item, command, run, reference=False)
+                point = entry_of(item, command, uses)
+                answer = compose_run(item, command, run, entry=point, reference=False)
                 ours, entry = answer.result, answer.entry
                 if entry is None or not isinstance(ours, Composed | CompositionError):
                     continue

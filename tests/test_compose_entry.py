@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from explint import core
 from explint.compose.entry import EntryPoint, find_entry
 from explint.source import package_of_files
 
 
 def entry(text: str, path: str = "src/main.py", **others: str) -> EntryPoint | str:
     files = {path: text, **{name.replace("__", "/") + ".py": body for name, body in others.items()}}
-    return find_entry(package_of_files(files), path)
+    package = package_of_files(files)
+    return find_entry(package, path, core.Scanner(1).uses(package))
 
 
 def found(text: str, path: str = "src/main.py") -> EntryPoint:
@@ -114,7 +116,6 @@ def test_configs_registered_in_imported_code_are_noticed(
     assert point.structured is noticed
 
 
-ARGUMENTS = 'config_path="../config", config_name="config", version_base=None'
 TEXT_AT_THE_MARGIN = '''
 import hydra
 
@@ -134,25 +135,11 @@ class or def: words at the margin
 '''
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"import hydra\n\ndef helper(x):\n    return x\n\n@hydra.main({ARGUMENTS})\n"
-        "def main(cfg):\n    helper(cfg)\n",
-        f"import hydra\n\ndef helper(\n    x,\n):\n    return (\n{{}}\n    )\n\n"
-        f"@hydra.main({ARGUMENTS})\ndef main(cfg):\n    helper(cfg)\n",
-        "from hydra import (\n    main as start,\n)\n\nclass A:\n    x = 1\n\n"
-        "@start(config_path=None)\ndef main(cfg):\n    ...\n",
-        TEXT_AT_THE_MARGIN,
-        "def run():\n    from hydra import initialize, compose\n    with initialize('conf'):\n"
-        "        compose('config')\n",
-        "import hydra\n\ndef run():\n    @hydra.main(config_path='.')\n    def inner(cfg):\n"
-        "        pass\n    inner()\n",
-        "from hydra.utils import get_original_cwd\n\ndef main():\n    get_original_cwd()\n\n"
-        "if __name__ == '__main__':\n    main()\n",
-        "from hydra import *\n\n@main(config_path='.')\ndef run(cfg):\n    pass\n",
-    ],
-)
-def test_reading_the_outline_gives_what_reading_all_gives(text: str) -> None:
-    package = package_of_files({"src/main.py": text})
-    assert find_entry(package, "src/main.py", parses=True) == find_entry(package, "src/main.py")
+def test_text_that_looks_like_a_decorator_is_none() -> None:
+    point = found(TEXT_AT_THE_MARGIN)
+    assert (point.config_dir, point.config_name) == ("config", "config")
+
+
+def test_an_inner_function_is_found_too() -> None:
+    text = "import hydra\n\ndef run():\n    @hydra.main(config_path='.')\n    def inner(cfg): ...\n"
+    assert found(text).line == 4

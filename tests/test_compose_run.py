@@ -10,8 +10,17 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from explint import core
 from explint.cli import cli
-from explint.compose import compose_run, compose_tree, quote, reference, run_ids
+from explint.compose import (
+    RunComposition,
+    compose_run,
+    compose_tree,
+    entry_of,
+    quote,
+    reference,
+    run_ids,
+)
 from explint.compose.errors import CompositionError, ErrorKind
 from explint.compose.overrides import parse_override
 from explint.compose.reference import Reference, error_kind
@@ -52,6 +61,21 @@ def package(**changes: str | None) -> Package:
     return package_of_files({**files, **{p: t for p, t in changes.items() if t is not None}})
 
 
+def composed(
+    held: Package,
+    command: str,
+    run_id: str,
+    *,
+    tree: ConfigTree | None = None,
+    results_dir: str = "/r",
+    quoted: bool = False,
+) -> RunComposition:
+    point = entry_of(held, command, core.Scanner(1).uses(held))
+    return compose_run(
+        held, command, run_id, entry=point, tree=tree, results_dir=results_dir, quoted=quoted
+    )
+
+
 def test_each_run_and_mode_has_its_config() -> None:
     held = package()
     assert run_ids(held, FOLDER) == ["one", "two"]
@@ -59,7 +83,7 @@ def test_each_run_and_mode_has_its_config() -> None:
     seen = []
     for run in ("one", "two"):
         for mode, command in (("trial", TRIAL), ("full", FULL)):
-            answer = compose_run(held, command, run, tree=tree, results_dir="/r")
+            answer = composed(held, command, run, tree=tree)
             assert isinstance(answer.result, Composed)
             assert answer.words == (f"run={run}", "results_dir=/r", f"mode={mode}")
             assert answer.answered_by == "static"
@@ -69,7 +93,7 @@ def test_each_run_and_mode_has_its_config() -> None:
 
 
 def test_the_shell_comes_before_hydra() -> None:
-    answer = compose_run(package(), TRIAL, "a(b)")
+    answer = composed(package(), TRIAL, "a(b)")
     assert isinstance(answer.result, ShellProblem)
     assert answer.command[answer.result.offset] == "("
     assert answer.answered_by is None
@@ -78,8 +102,8 @@ def test_the_shell_comes_before_hydra() -> None:
 def test_the_config_behind_an_id_that_needs_quotes() -> None:
     odd = "it's (5%) $x=1, [a]"
     held = package(**{f"config/run/{odd}.yaml": "lr: 3\n"})
-    assert isinstance(compose_run(held, TRIAL, odd).result, ShellProblem)
-    answer = compose_run(held, TRIAL, odd, quoted=True)
+    assert isinstance(composed(held, TRIAL, odd).result, ShellProblem)
+    answer = composed(held, TRIAL, odd, quoted=True)
     assert isinstance(answer.result, Composed), answer.result
     assert answer.result.get("run.lr") == 3
     assert odd in answer.command
@@ -93,14 +117,14 @@ def test_quoting_carries_any_text(text: str) -> None:
 def test_what_the_code_does_not_say_is_unknown() -> None:
     store = f"from hydra.core.config_store import ConfigStore\n{MAIN}"
     for main in ("x = 1\n", store, MAIN.replace('"../config"', "folder()")):
-        answer = compose_run(package(**{"src/main.py": main}), TRIAL, "one")
+        answer = composed(package(**{"src/main.py": main}), TRIAL, "one")
         assert isinstance(answer.result, Unknown)
         assert answer.answered_by is None
 
 
 def test_without_a_config_folder_there_is_no_primary_config() -> None:
     main = MAIN.replace('config_path="../config", ', "")
-    result = compose_run(package(**{"src/main.py": main}), TRIAL, "one").result
+    result = composed(package(**{"src/main.py": main}), TRIAL, "one").result
     assert isinstance(result, CompositionError)
     assert result.kind is ErrorKind.NO_PRIMARY_CONFIG
 

@@ -33,7 +33,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "grammar": DATA,
     "source": DATA,
     # The core's documents are decoded into the structs that mirror them.
-    "core": DATA | {"_core", "trace"},
+    "core": DATA | {"_core", "compose", "trace"},
     "compose": DATA,
     "trace": DATA | {"compose"},
     "protocol": DATA | {"compose"},
@@ -63,6 +63,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "select",
         "source",
         "suppress",
+        "trace",
         "verdict",
     },
     "compare": DATA | {"fingerprint", "pipeline", "source"},

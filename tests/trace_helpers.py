@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from explint import _core
+from explint import core
+from explint.source import package_of_files
 from explint.trace import facts as f
 from explint.trace.specialise import ABSENT, Unknown, evaluate, specialise
 
@@ -20,7 +21,7 @@ CONFIG: dict[str, Any] = {
     "run": {"lr": 3, "name": "Base", "deep": {"k": 1}},
     "opt": {"steps": 4},
 }
-SCANNER = _core.Scanner(1)
+SCANNER = core.Scanner(1)
 
 
 class Stop(Exception):  # noqa: N818 - the programs raise it by this name
@@ -108,7 +109,7 @@ def execute(program: str) -> tuple[list[Any], bool]:
 
 def trace(program: str) -> f.EntryTrace:
     text = "import hydra\nimport sink\nfrom stops import Stop\n" + program
-    document = f.decode(SCANNER.trace([("src/main.py", text.encode())], ["src.main"]))
+    document = SCANNER.trace(package_of_files({"src/main.py": text}), ["src.main"])
     entry = document.entry("src.main")
     assert entry is not None
     return entry

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from explint import _core
+from explint.compose.entry import HydraUse, Uses
 from explint.model import Implementation, Rule, Severity
-from explint.package import FileState, Package
+from explint.package import Package
 from explint.trace.facts import TRACE_VERSION, TraceDocument, decode
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 
 
 class FileProtocol(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +81,7 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True):
     """What the core says of one file.
 
     ``outcome`` is scanned, skipped or failed; ``reason`` explains the latter two. ``lines`` counts
-    lines of the decoded text.
+    lines of the decoded text. ``hydra`` is how a module starts Hydra, if its text tells.
     """
 
     path: str
@@ -87,6 +89,7 @@ class FileFacts(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     lines: int
     directives: list[Directive]
+    hydra: HydraUse | None
 
 
 class PackageFacts(msgspec.Struct, frozen=True, array_like=True):
@@ -97,6 +100,11 @@ class PackageFacts(msgspec.Struct, frozen=True, array_like=True):
     findings: list[CoreFinding]
     unknowns: list[CoreUnknown]
     crashes: list[tuple[str, str, str]]
+
+    @property
+    def uses(self) -> Uses:
+        """How the package's modules start Hydra."""
+        return {f.path: f.hydra for f in self.files if f.hydra is not None}
 
 
 class CoreRule(msgspec.Struct, frozen=True, array_like=True):
@@ -130,53 +138,79 @@ def rules() -> list[Rule]:
     return table
 
 
+_File = tuple[str, str, bytes | None, str | None, str | None, bool]
+_Input = tuple[list[_File], bytes, int, bool, bool, list[str]]
+
+
+class Job(NamedTuple):
+    """A package to scan.
+
+    ``minor`` is the minor version of Python 3 that it targets, ``entries`` the dotted names of the
+    modules to trace (``src.train``); the empty name stands for what no other entry reaches.
+    """
+
+    package: Package
+    protocol: FileProtocol
+    minor: int
+    entries: Sequence[str] = ()
+
+
 class Scanner:
-    """Scans packages on a pool of threads; each distinct content is parsed once in its lifetime."""
+    """Scans and traces packages on a pool of threads; each distinct content is parsed once.
+
+    What it has seen lately it remembers: the facts of a content, and the trace of the Python files
+    of a package.
+    """
 
     def __init__(self, threads: int = 0) -> None:
         """Starts ``threads`` workers; 0 means one per processor."""
         self._scanner = _core.Scanner(threads)
         self._protocols: dict[int, tuple[FileProtocol, bytes]] = {}
 
-    def scan(self, packages: Sequence[tuple[Package, FileProtocol, int]]) -> list[PackageFacts]:
-        """The facts of each (package, protocol, minor version of Python 3), in the order given.
+    def scan(self, jobs: Sequence[Job]) -> list[tuple[PackageFacts, TraceDocument | None]]:
+        """The facts of each package and the trace of its entries, in the order given.
+
+        A trace is None when no entry was asked for, or when it failed: ``trace`` tells.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed; the packages not yet begun are given up.
             RuntimeError: the extension speaks another version of the facts.
         """
-        documents = self._scanner.scan(
-            [
-                (
-                    [
-                        (f.path, f.state.value, f.data, f.failure, f.skipped, f.truncated)
-                        for f in package.files.values()
-                    ],
-                    self._encoded(protocol),
-                    minor,
-                    package.partial,
-                    package.record is not None and package.record.truncated,
-                )
-                for package, protocol, minor in packages
-            ]
-        )
-        return [_FACTS.decode(document) for document in documents]
+        documents = self._scanner.scan([self._input(job) for job in jobs])
+        return [
+            (_FACTS.decode(facts), None if trace is None else decode(trace))
+            for facts, trace in documents
+        ]
 
     def trace(self, package: Package, entries: Sequence[str]) -> TraceDocument:
         """What the entries of a package do; entries are dotted names of modules (``src.train``).
 
         A module whose text the package does not hold is not part of the trace: what depends on it
-        is unknown there.
+        is unknown there. The empty name asks for the functions that no other entry reaches.
+
+        Raises:
+            RuntimeError: the trace failed.
         """
-        files = [
-            (file.path, file.data)
-            for file in package.files.values()
-            if file.path.endswith(".py")
-            and file.data is not None
-            and file.state is not FileState.WITHHELD
-            and not file.truncated
-        ]
-        return decode(self._scanner.trace(files, list(entries)))
+        return decode(self._scanner.trace(self._input(Job(package, _NO_PROTOCOL, 11, entries))))
+
+    def uses(self, package: Package) -> Uses:
+        """How the modules of a package start Hydra."""
+        ((facts, _),) = self.scan([Job(package, _NO_PROTOCOL, 11)])
+        return facts.uses
+
+    def _input(self, job: Job) -> _Input:
+        package = job.package
+        return (
+            [
+                (f.path, f.state.value, f.data, f.failure, f.skipped, f.truncated)
+                for f in package.files.values()
+            ],
+            self._encoded(job.protocol),
+            job.minor,
+            package.partial,
+            package.record is not None and package.record.truncated,
+            list(job.entries),
+        )
 
     def _encoded(self, protocol: FileProtocol) -> bytes:
         kept = self._protocols.get(id(protocol))
@@ -186,6 +220,7 @@ class Scanner:
         return kept[1]
 
 
+_NO_PROTOCOL = FileProtocol()
 _FACTS = msgspec.msgpack.Decoder(PackageFacts)
 
 if (_core.FACTS_VERSION, _core.TRACE_VERSION) != (FACTS_VERSION, TRACE_VERSION):

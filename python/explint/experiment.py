@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _IS_PLAIN = regex(r"[^*?\[]*", re.DOTALL)
 
 
-_SYNTAX_RULES = frozenset({"complete/syntax-error", "complete/truncated-code"})
-_ENTRIES = ("src.main", "src.train", "src.evaluate")
+ENTRIES = ("src.main", "src.train", "src.evaluate", "")
+"""What rules ask for sooner or later: the modules that protocols start, and what none reaches."""
 
 
 class RunConfig(msgspec.Struct, frozen=True):
@@ -50,11 +50,17 @@ class RunConfig(msgspec.Struct, frozen=True):
 class Experiment:
     """A package, the profile it is judged by, and what the core found in it.
 
+    ``document`` is the trace that came with the facts; other entries are traced when asked for.
     Texts and YAML documents are read once and kept for all rules.
     """
 
     def __init__(
-        self, package: Package, profile: Profile, choice: ProfileChoice, facts: PackageFacts
+        self,
+        package: Package,
+        profile: Profile,
+        choice: ProfileChoice,
+        facts: PackageFacts,
+        document: TraceDocument | None = None,
     ) -> None:
         self.package = package
         self.profile = profile
@@ -64,6 +70,7 @@ class Experiment:
         self._yaml: dict[str, YamlDocument | YamlProblem | None] = {}
         self._composed: dict[tuple[str | None, str | None], RunComposition] = {}
         self._ask_hydra = True
+        self._document = document
         self._traces: dict[str, TraceDocument | None] = {}
         self._points: dict[str, EntryPoint | str] = {}
         self.shared: dict[str, Any] = {}
@@ -139,23 +146,16 @@ class Experiment:
         path = started_module(self.profile.commands.train)
         if path is not None:
             return self.entry_at(path)
-        return self._settled(entry_of(self.package, self.profile.commands.train))
+        return self._settled(entry_of(self.package, self.profile.commands.train, self.facts.uses))
 
     def entry_at(self, path: str) -> EntryPoint | str:
         """How a module of the package starts Hydra, or why that cannot be told."""
         if path not in self._points:
             from explint.compose.entry import find_entry
 
-            point = find_entry(self.package, path, parses=self.parses(path))
+            point = find_entry(self.package, path, self.facts.uses)
             self._points[path] = self._settled(point)
         return self._points[path]
-
-    def parses(self, path: str) -> bool:
-        """Whether the core found a Python file to be free of syntax errors."""
-        scanned = any(f.path == path and f.outcome == "scanned" for f in self.facts.files)
-        return scanned and not any(
-            f.path == path and f.rule in _SYNTAX_RULES for f in self.facts.findings
-        )
 
     def _settled(self, point: EntryPoint | str) -> EntryPoint | str:
         """An entry point whose arguments the text does not give, completed from the trace."""
@@ -204,7 +204,7 @@ class Experiment:
                 command,
                 run_id,
                 tree=self.config_tree,
-                entry=None if isinstance(self.entry, str) else self.entry,
+                entry=self.entry,
                 quoted=run_id is not None
                 and (self.refused(run_id) is not None or not _IS_PLAIN.fullmatch(run_id)),
                 reference=self._ask_hydra,
@@ -218,13 +218,13 @@ class Experiment:
     def trace(self, entry: str) -> TraceDocument | None:
         """What the module ``entry`` (``src.train``) does when started; None when it has no text."""
         if entry not in self._traces:
-            from explint import core
+            document = self._document
+            if document is None or entry not in document.names:
+                from explint import core
 
-            # The rules ask for each of these sooner or later, and one call parses the files once.
-            together = [e for e in dict.fromkeys((entry, *_ENTRIES)) if e not in self._traces]
-            document = core.Scanner(1).trace(self.package, together)
-            for one in together:
-                self._traces[one] = None if document.entry(one) is None else document
+                wanted = list(dict.fromkeys((entry, *ENTRIES)))
+                document = core.Scanner(1).trace(self.package, wanted)
+            self._traces[entry] = document if entry in document else None
         return self._traces[entry]
 
     def refused(self, run_id: str) -> Refusal | None:

@@ -17,7 +17,7 @@ import msgspec
 from explint import __version__, core
 from explint.baseline import Baseline, BaselineError, Entry, load, match
 from explint.config import ConfigError, Settings, resolve
-from explint.experiment import Experiment
+from explint.experiment import ENTRIES, Experiment
 from explint.fingerprint import with_fingerprints
 from explint.grammar import target_minor
 from explint.model import (
@@ -43,6 +43,7 @@ from explint.rules.registry import Hit, PythonRule, Unknown
 from explint.rules.table import rule_table, rules_by_name
 from explint.source import Limits, open_sources, package_of_files
 from explint.suppress import Suppression, apply, parse
+from explint.trace.facts import TraceDocument
 from explint.verdict import OpenQuestion, build_verdict
 
 if TYPE_CHECKING:
@@ -387,14 +388,23 @@ def _flush(
 ) -> Iterator[tuple[PackageReport, PackageText]]:
     if not batch:
         return
-    facts = scanner.scan([(j.package, j.protocol, j.minor) for j in batch])
-    for job, document in zip(batch, facts, strict=True):
-        yield _judge(job, document)
+    scanned = scanner.scan(
+        [core.Job(j.package, j.protocol, j.minor, _entries(j.profile)) for j in batch]
+    )
+    for job, (facts, document) in zip(batch, scanned, strict=True):
+        yield _judge(job, facts, document)
 
 
-def _judge(job: _Job, facts: core.PackageFacts) -> tuple[PackageReport, PackageText]:
+def _entries(profile: Profile) -> Sequence[str]:
+    """What to trace along with the scan: rules ask for it where a protocol names command lines."""
+    return ENTRIES if profile.commands.train is not None else ()
+
+
+def _judge(
+    job: _Job, facts: core.PackageFacts, document: TraceDocument | None
+) -> tuple[PackageReport, PackageText]:
     """Runs the Python rules over one package and puts its report together."""
-    experiment = Experiment(job.package, job.profile, job.choice, facts)
+    experiment = Experiment(job.package, job.profile, job.choice, facts, document)
     text = PackageText(job.package)
     rows = rules_by_name()
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]

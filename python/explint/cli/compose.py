@@ -83,7 +83,9 @@ def compose(
     explint compose . --run proposed-cifar10 --mode trial
     explint compose . --override run.training.lr=0.1
     """
-    from explint.compose import compose_run
+    from explint import core
+    from explint.compose import compose_run, entry_of
+    from explint.compose.entry import find_entry
     from explint.protocol import ProfileError, choose_profile
 
     package = _package(path, rev)
@@ -93,23 +95,17 @@ def compose(
         raise Trouble(str(error)) from None
     chosen_run = _run(package, profile, run_id)
     chosen_mode = _mode(profile, mode)
-    point = None
-    if entry is not None:
-        from explint.compose.entry import find_entry
-
-        found = find_entry(package, _module_file(entry))
-        if isinstance(found, str):
-            raise Trouble(found, "Name the module that @hydra.main stands in.")
-        point = found
     command = profile.commands.train
     if chosen_mode is not None:
         command = profile.train_command(chosen_mode)
-    if point is None:
-        from explint.compose import entry_of
-
-        given = entry_of(package, command)
-        point = None if isinstance(given, str) else given
-    if point is not None:
+    uses = core.Scanner(1).uses(package)
+    if entry is None:
+        point = entry_of(package, command, uses)
+    else:
+        point = find_entry(package, _module_file(entry), uses)
+        if isinstance(point, str):
+            raise Trouble(point, "Name the module that @hydra.main stands in.")
+    if not isinstance(point, str):
         from explint.cli.trace import settled_entry
 
         point = settled_entry(package, point)

@@ -139,6 +139,7 @@ def _files(package: Package) -> PackageFiles:
 
 def _config(package: Package, profile: Profile, run_id: str | None, mode: str | None) -> Tree:
     """The config of the run as a tree, or an Unknown that says why there is none."""
+    from explint import core
     from explint.trace.specialise import Unknown
 
     if run_id is None and mode is None:
@@ -155,9 +156,10 @@ def _config(package: Package, profile: Profile, run_id: str | None, mode: str | 
                       did_you_mean(mode, list(modes)) or f"Modes: {', '.join(modes)}.")  # fmt: skip
     chosen = modes.get(mode or "")
     command = profile.commands.train if chosen is None else profile.train_command(chosen)
-    point = entry_of(package, command)
-    given = settled_entry(package, point) if isinstance(point, EntryPoint) else None
-    composed = compose_run(package, command, run_id, entry=given, quoted=True)
+    point = entry_of(package, command, core.Scanner(1).uses(package))
+    if isinstance(point, EntryPoint):
+        point = settled_entry(package, point)
+    composed = compose_run(package, command, run_id, entry=point, quoted=True)
     if not isinstance(composed.result, Composed):
         result = composed.result
         why = getattr(result, "message", None) or getattr(result, "reason", "")

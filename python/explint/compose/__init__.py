@@ -18,7 +18,7 @@ from explint.compose.shell import ShellProblem, split
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explint.compose.entry import EntryPoint
+    from explint.compose.entry import EntryPoint, Uses
     from explint.compose.errors import CompositionError
     from explint.compose.static import Composed, Unknown
     from explint.compose.tree import ConfigTree
@@ -90,8 +90,8 @@ def compose_run(
     command: str | None,
     run_id: str | None,
     *,
+    entry: EntryPoint | str,
     tree: ConfigTree | None = None,
-    entry: EntryPoint | None = None,
     results_dir: str = RESULTS_DIR,
     extra: Sequence[str] = (),
     quoted: bool = False,
@@ -101,9 +101,10 @@ def compose_run(
 
     ``command`` is the protocol's training command under a mode, with ``{run_id}`` and
     ``{results_dir}`` to fill in (``Profile.train_command``); None where the protocol has none.
-    Without ``run_id`` the word that names the run is left out. ``tree`` and ``entry``
-    are found in the package where they are not given; hand them over when several runs are
-    composed, so that files are parsed once. ``extra`` are further overrides. ``quoted`` composes as
+    Without ``run_id`` the word that names the run is left out. ``entry`` is how the module of the
+    command starts Hydra, or why that cannot be told (``entry_of``). ``tree`` is made from the
+    package where it is not given; hand it over when several runs are composed, so that files are
+    parsed once. ``extra`` are further overrides. ``quoted`` composes as
     if the run id were quoted for the shell and for Hydra: what lies behind an id that neither takes
     can be judged then.
     """
@@ -121,18 +122,16 @@ def compose_run(
         words: Sequence[str] = (),
         answered_by: Literal["static", "hydra-core"] | None = None,
     ) -> RunComposition:
-        return RunComposition(run_id, command, tuple(words), entry, result, answered_by)
+        point = None if isinstance(entry, str) else entry
+        return RunComposition(run_id, command, tuple(words), point, result, answered_by)
 
     if isinstance(split_words, ShellProblem):
         return ended(split_words)
     if quoted and run_id is not None:
         split_words = [word.replace(_STAND_IN, quote(run_id)) for word in split_words]
     words = [*_overrides(split_words), *extra]
-    if entry is None:
-        found = entry_of(package, template)
-        if isinstance(found, str):
-            return ended(Unknown(found), words)
-        entry = found
+    if isinstance(entry, str):
+        return ended(Unknown(entry), words)
     if entry.unknown is not None:
         return ended(Unknown(f"{entry.path}: {entry.unknown}"), words)
     if entry.structured:
@@ -171,7 +170,7 @@ def run_ids(package: Package, folder: str | None) -> list[str]:
     return sorted(path[len(folder) + 1 : -len(".yaml")] for path in paths)
 
 
-def entry_of(package: Package, command: str | None) -> EntryPoint | str:
+def entry_of(package: Package, command: str | None, uses: Uses) -> EntryPoint | str:
     """How the module of the training command starts Hydra, or why that cannot be told.
 
     Without a command line the usual scripts are asked first, then every module.
@@ -180,14 +179,14 @@ def entry_of(package: Package, command: str | None) -> EntryPoint | str:
 
     started = started_module(command)
     if started is not None:
-        return find_entry(package, started)
+        return find_entry(package, started, uses)
     usual = ["src/main.py", "src/train.py", "main.py", "train.py"]
     others = sorted(
         (p for p in package.files if p.endswith(".py")), key=lambda p: (p.count("/"), p)
     )
     for path in [*usual, *(p for p in others if not p.startswith(("tests/", "test/")))]:
         if path in package.files:
-            found = find_entry(package, path)
+            found = find_entry(package, path, uses)
             if not isinstance(found, str):
                 return found
     return "no module of the package starts Hydra"

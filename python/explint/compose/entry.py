@@ -1,4 +1,4 @@
-"""What ``@hydra.main`` is given, read from the text of an entry point.
+"""What ``@hydra.main`` is given, from the arguments that the core read in an entry point's text.
 
 Only literal arguments are read, and names of modules assigned a literal once. The symbolic trace
 knows more; where it is at hand its answer takes the place of this one.
@@ -11,18 +11,14 @@ import posixpath
 import re
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from explint.package import FileState, Package
-from explint.regex import regex
 
 MAX_CHARACTERS = 2_000_000
 MAX_NESTING = 200
-
-_UNSET = object()
 
 
 class EntryPoint(msgspec.Struct, frozen=True):
@@ -46,79 +42,83 @@ class EntryPoint(msgspec.Struct, frozen=True):
     structured: bool = False
 
 
-# Without one of these words in one of these places no name in a module can mean hydra.main.
-_MAY_START = regex(
-    r"\.\s*main\b|initialize"
-    r"|from\s+hydra[\w.]*\s+import\s*(?:\([^)]*\bmain\b|[^\n(]*(?:\bmain\b|\*|\\))"
-)
-_BODIES = ("def ", "class ", "async def ")
+class Argument(msgspec.Struct, frozen=True, array_like=True):
+    """An argument of a call: ``name`` is ``**`` for what is spread, None for a positional one.
 
-
-def find_entry(package: Package, path: str, *, parses: bool = False) -> EntryPoint | str:
-    """The first use of Hydra in a module, or the reason why there is none to be found.
-
-    ``parses`` says that the caller knows the module to be Python, which spares reading all of it.
+    ``known`` says that ``value`` is the text, or None, that is written out there.
     """
-    text = _text(package, path)
-    if text is None:
+
+    name: str | None
+    known: bool
+    value: str | None
+
+
+class HydraUse(msgspec.Struct, frozen=True, array_like=True):
+    """How a module's text starts Hydra, as the core reads it.
+
+    ``way`` is ``main``, ``initialize`` or ``initialize_config_dir``; ``composed`` the config name
+    that the first compose call gets, None without such a call.
+    """
+
+    way: str
+    line: int
+    column: int
+    arguments: list[Argument]
+    composed: Argument | None
+
+
+Uses = Mapping[str, HydraUse]
+"""How the Python files of a package start Hydra, by path."""
+
+
+def find_entry(package: Package, path: str, uses: Uses) -> EntryPoint | str:
+    """The first use of Hydra in a module, or the reason why there is none to be found."""
+    data = _data(package, path)
+    if data is None:
         return f"{path} is not there, or its text is not known"
-    if "hydra" not in text:
+    if b"hydra" not in data:
         return f"{path} does not use Hydra"
-    if parses and not _MAY_START.search(text):
-        return f"{path} has no @hydra.main and no compose call"
-    outline = _outline(text) if parses else None
-    module = None if outline is None else _parsed(outline)
-    found = None if module is None else _find(module)
-    if module is None or found is None or found[2] != "main":
-        module = _parsed(text)
-        if module is None:
-            return f"{path} is no Python that can be read"
-        found = _find(module)
-    if found is None:
-        return f"{path} has no @hydra.main and no compose call"
-    call, decorator, way = found
-    return _entry(package, path, module, call, decorator, way)
+    use = uses.get(path)
+    if use is None:
+        return f"{path} has no @hydra.main and no compose call that can be read"
+    return _entry(package, path, use)
 
 
-def _entry(
-    package: Package, path: str, module: ast.Module, call: ast.Call | None, at: ast.expr, way: str
-) -> EntryPoint:
-    constants = _constants(module)
+def _entry(package: Package, path: str, use: HydraUse) -> EntryPoint:
+    way = use.way
     names = ("config_path", "config_name", "version_base")
     if way == "initialize":
         names = ("config_path", "job_name", "version_base")
     elif way == "initialize_config_dir":
         names = ("config_dir", "job_name", "version_base")
-    given: dict[str, object] = {}
+    given: dict[str, str | None] = {}
     unknown: str | None = None
-    if call is not None:
-        pairs = [
-            *zip(names, call.args, strict=False),
-            *((k.arg, k.value) for k in call.keywords if k.arg is not None),
-        ]
-        if any(k.arg is None for k in call.keywords):
-            unknown = "arguments are handed on with **"
-        for name, node in pairs:
-            try:
-                given[name] = _literal(node, constants)
-            except ValueError:
-                unknown = f"{name} is not a literal"
-    version = given.get("version_base", _UNSET)
-    version_base = "1.1" if version is _UNSET else version
+    if any(argument.name == "**" for argument in use.arguments):
+        unknown = "arguments are handed on with **"
+    positions = iter(names)
+    for argument in use.arguments:
+        name = argument.name or next(positions, "**")
+        if argument.known:
+            given[name] = argument.value
+        elif name != "**":
+            unknown = f"{name} is not a literal"
+    version_base = given.get("version_base", "1.1")
     config_name = given.get("config_name")
     if way != "main":
-        config_name, problem = _composed_name(module, constants)
-        unknown = unknown or problem
-    config_path = given.get("config_path", _UNSET)
+        if use.composed is None:
+            unknown = unknown or "no compose call follows"
+        elif not use.composed.known:
+            unknown = unknown or "config_name is not a literal"
+        config_name = None if use.composed is None else use.composed.value
     folder: str | None
     if way == "initialize_config_dir":
         folder = None
         unknown = "initialize_config_dir takes an absolute folder"
-    elif config_path is _UNSET:
+    elif "config_path" not in given:
         # Before version base 1.2 the folder of the module is the config folder.
         folder = "." if version_base == "1.1" or version_base == "1.0" else None
     else:
-        folder = config_path if isinstance(config_path, str) else None
+        folder = given["config_path"]
     if folder is not None:
         if "://" in folder or folder.startswith("/"):
             unknown = unknown or f"config_path is {folder}"
@@ -126,40 +126,15 @@ def _entry(
         folder = "" if folder == "." else folder
     return EntryPoint(
         path=path,
-        line=at.lineno,
-        column=at.col_offset + 1,
+        line=use.line,
+        column=use.column,
         config_dir=folder,
-        config_name=config_name if isinstance(config_name, str) else None,
-        version_base=version_base if isinstance(version_base, str) else None,
+        config_name=config_name,
+        version_base=version_base,
         way=way,
         unknown=unknown,
         structured=_registers_configs(package, path),
     )
-
-
-def _find(module: ast.Module) -> tuple[ast.Call | None, ast.expr, str] | None:
-    aliases = _aliases(module)
-    for node in _functions(module):
-        for decorator in node.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if _canonical(called, aliases) == "hydra.main":
-                return decorator if isinstance(decorator, ast.Call) else None, decorator, "main"
-    best: tuple[ast.Call, ast.expr, str] | None = None
-    for call in ast.walk(module):
-        if not isinstance(call, ast.Call):
-            continue
-        name = _canonical(call.func, aliases) or ""
-        if name == "hydra.main":
-            return call, call, "main"
-        if name in ("hydra.initialize", "hydra.initialize_config_dir") and best is None:
-            best = call, call, name.removeprefix("hydra.")
-    return best
-
-
-def _functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
-    for node in _statements(module):
-        if isinstance(node, ast.FunctionDef):
-            yield node
 
 
 def _statements(module: ast.Module) -> Iterator[ast.AST]:
@@ -171,65 +146,6 @@ def _statements(module: ast.Module) -> Iterator[ast.AST]:
             inner: list[ast.AST] = getattr(node, name, [])
             waiting.extend(inner)
             yield from inner
-
-
-def _composed_name(module: ast.Module, constants: dict[str, object]) -> tuple[object, str | None]:
-    aliases = _aliases(module)
-    for call in ast.walk(module):
-        if isinstance(call, ast.Call) and _canonical(call.func, aliases) == "hydra.compose":
-            nodes = [k.value for k in call.keywords if k.arg == "config_name"] or call.args[:1]
-            if not nodes:
-                return None, None
-            try:
-                return _literal(nodes[0], constants), None
-            except ValueError:
-                return None, "config_name is not a literal"
-    return None, "no compose call follows"
-
-
-def _aliases(module: ast.Module) -> dict[str, str]:
-    found = {"hydra": "hydra"}
-    for node in _statements(module):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname and alias.name.split(".")[0] == "hydra":
-                    found[alias.asname] = alias.name
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hydra":
-            # What a submodule such as hydra.main offers is the package's own function.
-            for alias in node.names:
-                found[alias.asname or alias.name] = f"hydra.{alias.name}"
-    return found
-
-
-def _canonical(node: ast.expr, aliases: dict[str, str]) -> str | None:
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name) or node.id not in aliases:
-        return None
-    return ".".join([aliases[node.id], *reversed(parts)])
-
-
-def _constants(module: ast.Module) -> dict[str, object]:
-    found: dict[str, object] = {}
-    twice: set[str] = set()
-    for node in module.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    if target.id in found:
-                        twice.add(target.id)
-                    found[target.id] = node.value.value
-    return {name: value for name, value in found.items() if name not in twice}
-
-
-def _literal(node: ast.expr, constants: dict[str, object]) -> object:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str | None):
-        return node.value
-    if isinstance(node, ast.Name) and isinstance(constants.get(node.id, 0), str | None):
-        return constants[node.id]
-    raise ValueError
 
 
 def _registers_configs(package: Package, path: str) -> bool:
@@ -274,38 +190,6 @@ def _imported(module: ast.Module, path: str) -> Iterator[str]:
                 yield f"{stem}/__init__.py"
 
 
-def _outline(text: str) -> str | None:
-    """A module without the bodies of its functions and classes, every line in its place.
-
-    Parsing the bodies takes most of the time, and the function that Hydra starts stands outside of
-    them. None where leaving them out line by line could change what the rest means.
-    """
-    if "@" not in text or "\t" in text or "\f" in text or "\r" in text:
-        return None
-    lines = text.split("\n")
-    inside = False
-    quotes = 0
-    for number, line in enumerate(lines):
-        if inside and (not line or line[0] in " #"):
-            if '"""' in line or "'''" in line:
-                quotes += line.count('"""')
-                if "'''" in line:
-                    return None
-            lines[number] = ""
-            continue
-        if quotes % 2:
-            # A string that began in the body goes on at the margin.
-            return None
-        inside, quotes = False, 0
-        # A header over several lines is left alone, and so is the body that follows it.
-        if line.startswith(_BODIES) and line.rstrip().endswith(":"):
-            lines[number] = f"{line} pass"
-            inside = True
-    return None if quotes % 2 else "\n".join(lines)
-
-
-# A package's rules ask for the same few modules, one after the other.
-@lru_cache(maxsize=8)
 def _parsed(text: str) -> ast.Module | None:
     if len(text) > MAX_CHARACTERS or _nesting(text) > MAX_NESTING:
         return None
@@ -317,12 +201,17 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _text(package: Package, path: str) -> str | None:
+def _data(package: Package, path: str) -> bytes | None:
     file = package.files.get(path)
-    if file is None or file.data is None or file.state is FileState.WITHHELD:
+    return None if file is None or file.state is FileState.WITHHELD else file.data
+
+
+def _text(package: Package, path: str) -> str | None:
+    data = _data(package, path)
+    if data is None:
         return None
     try:
-        return file.data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
 

@@ -3,18 +3,20 @@
 They mirror ``rust/core/src/trace/document.rs`` and ``value.rs``; ``TRACE_VERSION`` guards the pair.
 A ``ValueId`` is an index into ``EntryTrace.values``, a guard, call, root or loop an index into the
 table of that name.
+
+The structs form no cycles, so that the garbage collector need not look at them (``gc=False``).
 """
 
 from __future__ import annotations
 
 import msgspec
 
-TRACE_VERSION = 2
+TRACE_VERSION = 3
 
 ValueId = int
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A place: index into ``TraceDocument.files``, then 1-based lines and columns in characters."""
 
     file: int
@@ -24,7 +26,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     end_column: int
 
 
-class Value(msgspec.Struct, frozen=True, array_like=True):
+class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is known of a value."""
 
 
@@ -327,7 +329,7 @@ AnyValue = (
 )
 
 
-class Guard(msgspec.Struct, frozen=True, array_like=True):
+class Guard(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A condition that must have a truth, besides those of the parent. Guard 0 is always met."""
 
     parent: int
@@ -336,7 +338,7 @@ class Guard(msgspec.Struct, frozen=True, array_like=True):
     place: Place
 
 
-class Call(msgspec.Struct, frozen=True, array_like=True):
+class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A call of a package function, made in the call ``parent``. Call 0 is the entry itself."""
 
     parent: int
@@ -344,7 +346,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     place: Place
 
 
-class Root(msgspec.Struct, frozen=True, array_like=True):
+class Root(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a config object came to be.
 
     ``kind`` is ``hydra`` (the argument of a ``@hydra.main`` function; the source is the decorator),
@@ -357,7 +359,7 @@ class Root(msgspec.Struct, frozen=True, array_like=True):
     event: int | None
 
 
-class Loop(msgspec.Struct, frozen=True, array_like=True):
+class Loop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A loop: ``for``, ``while``, ``comprehension``, ``callback``, ``generator``, ``unreached``.
 
     ``over`` is what it goes over, the condition of a ``while``, or what calls back.
@@ -368,7 +370,7 @@ class Loop(msgspec.Struct, frozen=True, array_like=True):
     place: Place
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Something that happens under a guard, in a call, at a place."""
 
     guard: int
@@ -521,11 +523,10 @@ AnyEvent = (
 )
 
 
-class EntryTrace(msgspec.Struct, frozen=True, array_like=True):
+class EntryTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one entry does; under an empty name, what the functions do that no entry reaches."""
 
     name: str
-    found: bool
     values: list[AnyValue]
     guards: list[Guard]
     calls: list[Call]
@@ -534,26 +535,61 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True):
     events: list[AnyEvent]
 
 
-class TraceDocument(msgspec.Struct, frozen=True, array_like=True):
-    """The traces of one package."""
+class _Table(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The document as it is handed over."""
 
     version: int
     files: list[str]
-    entries: list[EntryTrace]
+    entries: list[tuple[str, bool, msgspec.Raw]]
+
+
+class TraceDocument:
+    """The traces of one package; ``files`` are the paths that places refer to.
+
+    An entry is decoded when it is asked for: rules seldom need all of them.
+    """
+
+    __slots__ = ("_decoded", "_entries", "files")
+
+    def __init__(self, table: _Table) -> None:
+        self.files = table.files
+        self._entries = {name: (found, rows) for name, found, rows in table.entries}
+        self._decoded: dict[str, EntryTrace] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The entries that were asked for."""
+        return tuple(self._entries)
+
+    @property
+    def entries(self) -> list[EntryTrace]:
+        """The traces of those that are modules of the package, all of them decoded."""
+        return [entry for name in self._entries if (entry := self.entry(name)) is not None]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an entry was asked for and is a module of the package."""
+        return self._entries.get(name, (False,))[0]
 
     def entry(self, name: str) -> EntryTrace | None:
         """The trace of an entry; None when it was not asked for or is no module."""
-        found = (e for e in self.entries if e.name == name and (e.found or not name))
-        return next(found, None)
+        known = self._decoded.get(name)
+        if known is not None:
+            return known
+        found, rows = self._entries.get(name, (False, b""))
+        if not found:
+            return None
+        entry = self._decoded[name] = _ENTRY.decode(rows)
+        return entry
 
 
-_DECODER = msgspec.msgpack.Decoder(TraceDocument)
+_TABLE = msgspec.msgpack.Decoder(_Table)
+_ENTRY = msgspec.msgpack.Decoder(EntryTrace)
 
 
 def decode(document: bytes) -> TraceDocument:
-    """Decodes the core's document.
+    """Opens the core's document.
 
     Raises:
         msgspec.ValidationError: the bytes are no trace document of this version.
     """
-    return _DECODER.decode(document)
+    return TraceDocument(_TABLE.decode(document))

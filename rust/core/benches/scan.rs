@@ -6,7 +6,7 @@
 //!
 //! Every folder in FOLDER is a package. Each round measures every combination once, one after the
 //! other, so that a slow spell of the machine hits all of them. Writes one JSON object per
-//! measurement: `{"what": "parse"|"scan", "threads": n, "seconds": [one per round], "bytes": n}`.
+//! measurement: `{"what": "parse"|"scan"|"scan and trace", "threads": n, "seconds": [one per round], "bytes": n}`.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -47,21 +47,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packages = read(Path::new(folder))?;
     let bytes: usize = python(&packages).map(<[u8]>::len).sum();
 
-    let mut seconds = vec![[const { Vec::new() }; 2]; threads.len()];
+    let mut seconds = vec![[const { Vec::new() }; 3]; threads.len()];
     for round in 0..=rounds {
         for (&count, times) in threads.iter().zip(&mut seconds) {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build()?;
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(count)
+                .stack_size(64 << 20)
+                .build()?;
             let parse = pool.install(|| timed(|| parse_all(&packages)));
             let scan = pool.install(|| timed(|| scan_all(&packages)));
+            let trace = pool.install(|| timed(|| trace_all(&packages)));
             // The first round warms up caches and the allocator.
             if round > 0 {
                 times[0].push(parse);
                 times[1].push(scan);
+                times[2].push(trace);
             }
         }
     }
     for (count, times) in threads.iter().zip(&seconds) {
-        for (what, values) in ["parse", "scan"].iter().zip(times) {
+        for (what, values) in ["parse", "scan", "scan and trace"].iter().zip(times) {
             println!(
                 r#"{{"what": "{what}", "threads": {count}, "seconds": {values:?}, "bytes": {bytes}}}"#
             );
@@ -99,6 +104,16 @@ fn scan_all(packages: &[Package]) {
     let scanner = Scanner::new();
     packages.par_iter().for_each(|package| {
         black_box(scanner.scan(package));
+    });
+}
+
+/// The scan, and the trace of the protocol's entries from the same trees.
+fn trace_all(packages: &[Package]) {
+    let scanner = Scanner::new();
+    let entries = ["src.main", "src.train", "src.evaluate"].map(str::to_owned);
+    packages.par_iter().for_each(|package| {
+        black_box(scanner.scan(package));
+        black_box(scanner.trace(package, &entries));
     });
 }
 

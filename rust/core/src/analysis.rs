@@ -1,6 +1,8 @@
-//! What is known of one file beyond its tree: names and scopes, imports, definitions.
+//! What is known of one file beyond its tree: names and scopes, imports, definitions, how
+//! it starts Hydra.
 
 pub mod definitions;
+pub mod hydra;
 pub mod modules;
 pub mod names;
 pub mod package;

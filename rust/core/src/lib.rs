@@ -2,7 +2,7 @@
 //! completeness, and hands everything over as one document of facts.
 //!
 //! Modules depend on each other one way only: `source` → `syntax` → `analysis` → `rules` → `scan`;
-//! `trace` stands on `syntax` beside them.
+//! `trace` stands on `syntax` beside the rules, and `scan` starts both.
 #![forbid(unsafe_code)]
 
 pub mod analysis;

@@ -6,10 +6,10 @@ mod file;
 mod package;
 
 pub use crate::analysis::package::{FileProtocol, FileState};
-pub use cache::Scanner;
+pub use cache::{Recent, Scanner};
 pub use facts::{
     Directive, FACTS_VERSION, FactFinding, FactRelated, FactUnknown, FileFacts, Outcome,
     PackageFacts,
 };
-pub use file::FileAnalysis;
+pub use file::{FileAnalysis, Parsed};
 pub use package::{InputFile, PackageInput};

@@ -29,9 +29,18 @@ use interp::{Frame, Interp, Loaded, Role, Scope};
 use state::Cell;
 use value::Sym;
 
-/// A Python file of a package.
+/// A Python file of a package: where it stands, and its text and tree.
+#[derive(Clone, Debug)]
+pub struct PythonFile<'t> {
+    /// Path in the package, with forward slashes.
+    pub path: &'t str,
+    /// What it holds.
+    pub tree: Tree<'t>,
+}
+
+/// A Python file of a package, with its dotted name.
 pub(crate) struct ModuleSource<'t> {
-    path: String,
+    path: &'t str,
     name: String,
     source: Source<'t>,
     tree: Tree<'t>,
@@ -44,20 +53,16 @@ pub(crate) struct Package<'t> {
 }
 
 impl<'t> Package<'t> {
-    fn new(files: &'t [(String, String)]) -> Self {
+    fn new(files: Vec<PythonFile<'t>>) -> Self {
         let mut modules = Vec::with_capacity(files.len());
         let mut by_name = FxHashMap::default();
-        for (path, text) in files {
-            // A file that the parser gives up on has no trace; the scan says why.
-            let Ok(tree) = Tree::parse(text) else {
-                continue;
-            };
+        for PythonFile { path, tree } in files {
             let name = dotted_name(path);
             by_name.insert(name.clone(), modules.len() as u32);
             modules.push(ModuleSource {
-                path: path.clone(),
+                path,
                 name,
-                source: Source::new(text),
+                source: Source::new(tree.text()),
                 tree,
             });
         }
@@ -87,14 +92,16 @@ const LIBRARIES: &[&str] = &["datasets", "evaluate"];
 
 /// Traces a package's entries.
 ///
-/// `files` are the package's Python files, path and text; `entries` dotted names of the modules that
-/// are started as `python -m NAME`. An entry that is no module of the package gives an empty trace
-/// with `found` false. Needs a stack of some megabytes.
-pub fn trace_package(files: &[(String, String)], entries: &[String]) -> TraceDocument {
+/// `files` are the package's Python files whose text is known; `entries` dotted names of the modules
+/// that are started as `python -m NAME`. An entry that is no module of the package gives an empty
+/// trace with `found` false. The empty name asks for the functions that no other entry reaches,
+/// each evaluated once. Needs a stack of some megabytes.
+pub fn trace_package(files: Vec<PythonFile<'_>>, entries: &[String]) -> TraceDocument {
     let package = Package::new(files);
     let mut reached = FxHashSet::default();
     let mut traces: Vec<EntryTrace> = entries
         .iter()
+        .filter(|entry| !entry.is_empty())
         .map(|entry| {
             let mut interp = Interp::new(&package, entry);
             if let Some(&number) = package.by_name.get(entry) {
@@ -105,13 +112,18 @@ pub fn trace_package(files: &[(String, String)], entries: &[String]) -> TraceDoc
             interp.finish()
         })
         .collect();
-    let mut interp = Interp::new(&package, "");
-    interp.reached = reached;
-    interp.run_unreached();
-    traces.push(interp.finish());
+    if entries.iter().any(String::is_empty) {
+        let mut interp = Interp::new(&package, "");
+        interp.reached = reached;
+        interp.trace.found = true;
+        interp.run_unreached();
+        traces.push(interp.finish());
+    }
     TraceDocument {
         version: TRACE_VERSION,
-        files: package.modules.iter().map(|m| m.path.clone()).collect(),
+        files: (package.modules.iter())
+            .map(|m| m.path.to_owned())
+            .collect(),
         entries: traces,
     }
 }

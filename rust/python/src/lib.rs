@@ -3,7 +3,6 @@
 
 mod scanner;
 mod syntax;
-mod trace;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

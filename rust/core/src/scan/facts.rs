@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::hydra::HydraUse;
+
 /// Version of this document's layout.
-pub const FACTS_VERSION: u32 = 1;
+pub const FACTS_VERSION: u32 = 2;
 
 /// Everything the core says of one package.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,6 +48,8 @@ pub struct FileFacts {
     pub lines: u32,
     /// Comments that name explint.
     pub directives: Vec<Directive>,
+    /// How the module starts Hydra, if it does and its text tells.
+    pub hydra: Option<HydraUse>,
 }
 
 /// A comment that names explint.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
 use crate::analysis::definitions::ClassUses;
+use crate::analysis::hydra::HydraUse;
 use crate::analysis::modules::ModuleFacts;
 use crate::analysis::names::Names;
 use crate::analysis::package::ModuleAnalysis;
@@ -39,24 +40,66 @@ pub struct FileAnalysis {
     pub open_methods: Vec<(String, FactFinding)>,
     /// The classes the file makes objects of or derives from.
     pub class_uses: ClassUses,
+    /// How the module starts Hydra, if it does.
+    pub hydra: Option<HydraUse>,
     /// Why the file could not be judged at all, if it could not.
     pub failure: Option<String>,
 }
 
-impl FileAnalysis {
-    /// Analyses a Python file for Python 3.`python_minor`.
-    pub fn of(data: &[u8], python_minor: u8) -> Self {
+/// A Python file's decoded text with its tree, which the trace of a package stands on.
+#[derive(Debug)]
+pub struct Parsed {
+    text: Box<str>,
+    tree: Tree<'static>,
+}
+
+impl Parsed {
+    /// Reads a file's bytes; why they cannot be read, if so.
+    pub fn of(data: &[u8]) -> Result<Self, String> {
         let text = match decode(data) {
             Ok(decoded) if !decoded.text.contains('\0') => decoded.text,
             Err(DecodeError::Unknown { encoding }) => {
-                return Self::failed(format!("its declared encoding {encoding} is not supported"));
+                return Err(format!("its declared encoding {encoding} is not supported"));
             }
             Err(DecodeError::Invalid { message, .. }) => {
-                return Self::failed(not_text(data).unwrap_or(message));
+                return Err(not_text(data).unwrap_or(message));
             }
-            Ok(_) => return Self::failed(not_text(data).unwrap_or_default()),
+            Ok(_) => return Err(not_text(data).unwrap_or_default()),
         };
-        Self::of_text(&text, python_minor)
+        Self::of_text(&text)
+    }
+
+    /// Reads bytes that are no sound text, as far as they go.
+    pub fn lossy(data: &[u8]) -> Result<Self, String> {
+        let text = String::from_utf8_lossy(data);
+        Self::of_text(text.strip_prefix('\u{feff}').unwrap_or(&text))
+    }
+
+    fn of_text(text: &str) -> Result<Self, String> {
+        match Tree::parse(text) {
+            Ok(tree) => Ok(Self {
+                tree: tree.over(""),
+                text: text.into(),
+            }),
+            Err(TreeError::TooComplex) => {
+                Err("it is too oddly nested to parse in bounded time".into())
+            }
+        }
+    }
+
+    /// The tree over its text.
+    pub fn tree(&self) -> Tree<'_> {
+        self.tree.over(&self.text)
+    }
+}
+
+impl FileAnalysis {
+    /// Analyses a Python file, as [`Parsed::of`] gives it, for Python 3.`python_minor`.
+    pub fn of(parsed: Result<&Parsed, String>, python_minor: u8) -> Self {
+        match parsed {
+            Ok(parsed) => Self::of_tree(&parsed.tree(), python_minor),
+            Err(reason) => Self::failed(reason),
+        }
     }
 
     fn failed(reason: String) -> Self {
@@ -66,26 +109,21 @@ impl FileAnalysis {
         }
     }
 
-    fn of_text(text: &str, python_minor: u8) -> Self {
+    fn of_tree(tree: &Tree<'_>, python_minor: u8) -> Self {
+        let text = tree.text();
         let source = Source::new(text);
-        let tree = match Tree::parse(text) {
-            Ok(tree) => tree,
-            Err(TreeError::TooComplex) => {
-                return Self::failed("it is too oddly nested to parse in bounded time".into());
-            }
-        };
         let version = PythonVersion {
             major: 3,
             minor: python_minor,
         };
         let verdict = verdict(text, version);
         let accepted = verdict == Verdict::Accepted;
-        let names = catch_unwind(AssertUnwindSafe(|| Names::of(&tree)));
+        let names = catch_unwind(AssertUnwindSafe(|| Names::of(tree)));
         let crash = (names.as_ref().err())
             .map(|panic| ("complete/undefined-name", panic_text(panic.as_ref())));
         let context = FileContext {
             source: &source,
-            tree: &tree,
+            tree,
             verdict: &verdict,
             accepted: accepted && tree.first_error().is_none(),
             names: names.unwrap_or_else(|_| Names::unknown()),
@@ -93,7 +131,7 @@ impl FileAnalysis {
         let mut this = Self {
             lines: source.line_count(),
             blank: tree.len() <= 1,
-            directives: directives(&source, &tree),
+            directives: directives(&source, tree),
             undecided: match &verdict {
                 Verdict::Undecided(reason) => Some(reason),
                 _ if accepted && !context.accepted => {
@@ -105,7 +143,8 @@ impl FileAnalysis {
             ..Self::default()
         };
         if context.accepted {
-            this.class_uses = ClassUses::of(&tree);
+            this.class_uses = ClassUses::of(tree);
+            this.hydra = HydraUse::of(&context);
             this.open_methods = open_methods(&context)
                 .into_iter()
                 .map(|(class, finding)| (class, to_fact(&source, &finding)))

@@ -44,6 +44,31 @@ pub struct PackageInput<D> {
     pub cut: bool,
 }
 
+impl<D: AsRef<[u8]>> PackageInput<D> {
+    /// The Python files whose whole text is known: path and bytes.
+    pub(super) fn traced_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        (self.files.iter())
+            .filter(|f| f.path.ends_with(".py") && f.state != FileState::Withheld && !f.cut)
+            .filter_map(|f| Some((f.path.as_str(), f.data.as_ref()?.as_ref())))
+    }
+
+    /// The same for packages whose traces are the same: of the Python files and the entries.
+    pub fn trace_key(&self, entries: &[String]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        for (path, data) in self.traced_files() {
+            add(path.as_bytes());
+            add(data);
+        }
+        add(b"");
+        entries.iter().for_each(|entry| add(entry.as_bytes()));
+        hasher.finalize().into()
+    }
+}
+
 /// Whether a file is a `pyproject.toml` that makes a package of the folder, or may be one.
 fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
     if file.path != "pyproject.toml" {
@@ -104,6 +129,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             reason: String::new(),
             lines: 0,
             directives: Vec::new(),
+            hydra: None,
         };
         let mut state = file.state;
         if let Some(reason) = &file.failure {
@@ -115,6 +141,9 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             let analysis = scanner.analyse(data.as_ref(), input.python_minor);
             entry.lines = analysis.lines;
             entry.directives.clone_from(&analysis.directives);
+            if state != FileState::Withheld {
+                entry.hydra.clone_from(&analysis.hydra);
+            }
             if let Some(reason) = &analysis.failure {
                 (entry.outcome, entry.reason) = (Outcome::Failed, reason.clone());
             } else if analysis.blank && state == FileState::Present {

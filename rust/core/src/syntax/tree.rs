@@ -3,6 +3,8 @@
 //! The copy is made once, without recursion, so that rules can walk it by index, in any order and
 //! from any thread, and so that a file nested a hundred thousand deep costs memory but no stack.
 
+use std::sync::Arc;
+
 use super::kinds::{Field, Grammar, Kind};
 use crate::source::Span;
 
@@ -29,12 +31,12 @@ struct Node {
     missing: bool,
 }
 
-/// The tree of one file.
-#[derive(Debug)]
+/// The tree of one file. Clones share the nodes.
+#[derive(Clone, Debug)]
 pub struct Tree<'t> {
     text: &'t str,
-    nodes: Vec<Node>,
-    comments: Vec<Span>,
+    nodes: Arc<[Node]>,
+    comments: Arc<[Span]>,
     max_depth: u32,
     first_error: Option<NodeId>,
 }
@@ -85,13 +87,10 @@ impl<'t> Tree<'t> {
     }
 
     fn flatten(text: &'t str, tree: &tree_sitter::Tree, grammar: &Grammar) -> Self {
-        let mut this = Self {
-            text,
-            nodes: Vec::with_capacity(text.len() / 6 + 8),
-            comments: Vec::new(),
-            max_depth: 0,
-            first_error: None,
-        };
+        let mut nodes: Vec<Node> = Vec::with_capacity(text.len() / 6 + 8);
+        let mut comments = Vec::new();
+        let mut deepest = 0;
+        let mut first_error = None;
         let mut cursor = tree.walk();
         // Indices of the kept ancestors; an ancestor that was left out repeats its parent's index.
         let mut ancestors: Vec<u32> = Vec::new();
@@ -115,20 +114,20 @@ impl<'t> Tree<'t> {
             let parent = ancestors.last().copied().unwrap_or(0);
             let mut at = parent;
             if kind == Kind::Comment {
-                this.comments.push(span);
+                comments.push(span);
             } else if keep {
-                at = this.nodes.len() as u32;
+                at = nodes.len() as u32;
                 let depth = if at == 0 {
                     0
                 } else {
-                    this.nodes[parent as usize].depth + 1
+                    nodes[parent as usize].depth + 1
                 };
-                this.max_depth = this.max_depth.max(depth);
+                deepest = deepest.max(depth);
                 let missing = node.is_missing();
-                if (missing || kind == Kind::Error) && this.first_error.is_none() {
-                    this.first_error = Some(NodeId(at));
+                if (missing || kind == Kind::Error) && first_error.is_none() {
+                    first_error = Some(NodeId(at));
                 }
-                this.nodes.push(Node {
+                nodes.push(Node {
                     span,
                     parent,
                     next: at + 1,
@@ -150,8 +149,25 @@ impl<'t> Tree<'t> {
                 break;
             }
         }
-        this.close_subtrees();
-        this
+        Self::close_subtrees(&mut nodes);
+        Self {
+            text,
+            nodes: nodes.into(),
+            comments: comments.into(),
+            max_depth: deepest,
+            first_error,
+        }
+    }
+
+    /// The same tree over an equal text that lives elsewhere.
+    pub fn over<'u>(&self, text: &'u str) -> Tree<'u> {
+        Tree {
+            text,
+            nodes: Arc::clone(&self.nodes),
+            comments: Arc::clone(&self.comments),
+            max_depth: self.max_depth,
+            first_error: self.first_error,
+        }
     }
 
     /// Moves on to the next node that is no descendant; false when there is none.
@@ -166,10 +182,10 @@ impl<'t> Tree<'t> {
     }
 
     /// Fills in where each subtree ends: a parent's end is at least that of its last child.
-    fn close_subtrees(&mut self) {
-        for at in (1..self.nodes.len()).rev() {
-            let Node { parent, next, .. } = self.nodes[at];
-            let parent = &mut self.nodes[parent as usize];
+    fn close_subtrees(nodes: &mut [Node]) {
+        for at in (1..nodes.len()).rev() {
+            let Node { parent, next, .. } = nodes[at];
+            let parent = &mut nodes[parent as usize];
             parent.next = parent.next.max(next);
         }
     }

@@ -7,18 +7,28 @@ use serde::{Serialize, Serializer};
 use super::value::{Labels, Names, Row, ValueId, Values};
 
 /// Version of this document's layout.
-pub const TRACE_VERSION: u32 = 2;
+pub const TRACE_VERSION: u32 = 3;
 
 /// The traces of one package.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct TraceDocument {
     /// [`TRACE_VERSION`].
     pub version: u32,
     /// Paths of the Python files, which places refer to.
     pub files: Vec<String>,
-    /// One trace per entry, in the order asked for; then, under an empty name, the functions that
-    /// no entry reaches.
+    /// One trace per entry, in the order asked for; then, under an empty name and when asked for, the
+    /// functions that no entry reaches.
     pub entries: Vec<EntryTrace>,
+}
+
+impl Serialize for TraceDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The name stands in front of each trace, so that a reader can pass over it.
+        let entries: Vec<_> = (self.entries.iter())
+            .map(|entry| (&entry.name, entry.found, entry))
+            .collect();
+        (self.version, &self.files, entries).serialize(serializer)
+    }
 }
 
 /// A place in a file: its number, then line, column, end line and end column, 1-based characters.
@@ -164,7 +174,7 @@ impl Serialize for Event {
 pub struct EntryTrace {
     /// Dotted name of the module that is started.
     pub name: String,
-    /// Whether the module was found and traced.
+    /// Whether the module was found and traced; always so of what no entry reaches.
     pub found: bool,
     /// The values.
     pub values: Values,
@@ -193,9 +203,8 @@ impl Serialize for EntryTrace {
                 labels: &self.labels,
             })
             .collect();
-        let mut tuple = serializer.serialize_tuple(8)?;
+        let mut tuple = serializer.serialize_tuple(7)?;
         tuple.serialize_element(&self.name)?;
-        tuple.serialize_element(&self.found)?;
         tuple.serialize_element(&rows)?;
         tuple.serialize_element(&self.guards)?;
         tuple.serialize_element(&self.calls)?;

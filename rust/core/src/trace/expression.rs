@@ -1336,10 +1336,8 @@ impl<'p> Interp<'p> {
             let text = self.text(name).to_owned();
             return match text.as_str() {
                 "__file__" => {
-                    let path = self.package.modules[self.source_number() as usize]
-                        .path
-                        .clone();
-                    let path = self.string(&path);
+                    let path = self.package.modules[self.source_number() as usize].path;
+                    let path = self.string(path);
                     self.pure_call("__file__", &[path])
                 }
                 _ if super::library::is_builtin(&text) => self.library(&text),

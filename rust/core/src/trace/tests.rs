@@ -12,11 +12,14 @@ fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn traced(files: &[(&str, &str)], entry: &str) -> TraceDocument {
-    let files: Vec<(String, String)> = files
+    let files = files
         .iter()
-        .map(|&(path, text)| (path.to_owned(), text.to_owned()))
+        .map(|&(path, text)| PythonFile {
+            path,
+            tree: Tree::parse(text).expect("small texts parse"),
+        })
         .collect();
-    on_big_stack(|| trace_package(&files, &[entry.to_owned()]))
+    on_big_stack(|| trace_package(files, &[entry.to_owned()]))
 }
 
 /// The names of the library calls of an entry with the number of conditions on their way.
