@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -169,23 +170,43 @@ class Admitted(msgspec.Struct):
             if declared.name == name:
                 continue
             if releases(declared.name):
-                newest = self._newest_of(declared)
-                for requirement in newest.requires if newest is not None else ():
-                    if canonicalize_name(requirement.name) == name and requirement.marker is None:
-                        by = f"{declared.name} {newest.version}" if newest is not None else ""
-                        found.append((Bound(by, requirement.specifier), by))
+                specifier = str(declared.requirement.full.specifier)
+                newest = _newest_of(declared.name, specifier, self.pythons)
+                if newest is None:
+                    continue
+                by = f"{declared.name} {newest.version}"
+                for asked in _asked_by(declared.name, newest.version).get(name, ()):
+                    found.append((Bound(by, asked), by))
             elif name in table.closure([(declared.name, declared.requirement.extras)]):
                 found.append((None, declared.name))
         return found
 
-    def _newest_of(self, declared: Declared) -> Release | None:
-        admitted = [
-            release
-            for release in releases(declared.name)
-            if declared.requirement.full.specifier.contains(release.version)
-            and any(self.runs_on(release, python) for python in self.pythons)
-        ]
-        return admitted[-1] if admitted else None
+
+# Few libraries, specifiers and versions of Python meet in many packages.
+
+
+@lru_cache(maxsize=4096)
+def _newest_of(name: str, specifier: str, pythons: tuple[str, ...]) -> Release | None:
+    """The newest release of a library that a specifier admits and that runs on one Python."""
+    admitted = SpecifierSet(specifier)
+    for release in reversed(releases(name)):
+        runs = any(_holds(release.python, f"{python}.9") for python in pythons)
+        if runs and admitted.contains(release.version):
+            return release
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _asked_by(name: str, version: Version) -> dict[str, list[SpecifierSet]]:
+    """What a release of a library asks of other distributions, whatever the environment."""
+    found: dict[str, list[SpecifierSet]] = {}
+    for release in releases(name):
+        if release.version == version:
+            for requirement in release.requires:
+                if requirement.marker is None:
+                    asked = found.setdefault(canonicalize_name(requirement.name), [])
+                    asked.append(requirement.specifier)
+    return found
 
 
 def admitted_by(environment: Environment) -> Admitted | None:
@@ -238,6 +259,7 @@ def _pin(specifier: SpecifierSet) -> Version | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _holds(specifier: str, version: str) -> bool:
     try:
         return SpecifierSet(specifier).contains(version)
