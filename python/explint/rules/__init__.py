@@ -5,6 +5,7 @@ from __future__ import annotations
 from explint.rules.caches import cache_dir_ignored, no_cache_dir
 from explint.rules.calls import call_signature
 from explint.rules.cli import child_process, evaluate_contract, train_contract
+from explint.rules.columns import dropped_column
 from explint.rules.composition import (
     bad_override,
     composition_error,
@@ -116,6 +117,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         child_process,
         no_cache_dir,
         cache_dir_ignored,
+        dropped_column,
         invalid_pyproject,
         no_project_table,
         build_fails,

@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from explint.rules.keys import Certain
 from explint.trace import facts as f
-from explint.trace.specialise import ABSENT, Unknown, decide, evaluate, specialise
+from explint.trace.specialise import ABSENT, Unknown, condition, evaluate, specialise
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
-    from explint.rules.keys import Certain
     from explint.trace.specialise import Env, Specialised
 
 _DATA: Final = re.compile(
@@ -43,6 +43,7 @@ class Pipeline:
     whole: bool
     document: f.TraceDocument
     special: Specialised
+    elsewhere: frozenset[str] = frozenset()
 
     @property
     def trace(self) -> f.EntryTrace:
@@ -57,14 +58,16 @@ class Pipeline:
     @cached_property
     def certain(self) -> Certain:
         """Which of its events happen for all that is known."""
-        from explint.rules.keys import Certain
-
-        return Certain(self.trace, self.env)
+        return _OverData(self.trace, self.env)
 
     @cached_property
     def events(self) -> list[tuple[int, f.AnyEvent]]:
         """The events that may happen, with their numbers."""
-        return self.special.happening()
+        found = self.special.happening()
+        if not self.elsewhere:
+            return found
+        calls = self.trace.calls
+        return [(n, e) for n, e in found if calls[e.call].function not in self.elsewhere]
 
     @cached_property
     def calls(self) -> list[tuple[int, f.LibraryCall]]:
@@ -91,8 +94,6 @@ class Pipeline:
         for _ in range(_DEPTH):
             if not isinstance(row, f.Select):
                 break
-            from explint.trace.specialise import condition
-
             truth = condition(row.test, self.env)
             if truth is None:
                 break
@@ -139,10 +140,22 @@ class Pipeline:
         return found is ABSENT or isinstance(found, Unknown)
 
     def happens(self, event: f.Event) -> bool:
-        """Whether an event happens for all that is known; always open in unreached functions."""
-        if self.whole:
-            return self.certain.happens(event.guard)
-        return decide(event.guard, self.env) is not False
+        """Whether an event happens for all that is known."""
+        return self.certain.happens(event.guard)
+
+
+class _OverData(Certain):
+    """Takes loops over data to run, whatever made the data."""
+
+    def _is_free(self, value: f.ValueId, depth: int) -> bool:
+        row = self.entry.values[value]
+        if isinstance(row, f.Ran | f.Called):
+            loop = self.entry.loops[row.loop]
+            if loop.kind != "while" and not isinstance(
+                self.entry.values[loop.over], f.Config | f.Has | f.Parameter
+            ):
+                return True
+        return super()._is_free(value, depth)
 
 
 def given(
@@ -192,11 +205,11 @@ def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
 
     modes = {mode.name: mode for mode in experiment.profile.trial.modes}
     documents: dict[int, f.TraceDocument] = {}
-    seen: set[int] = set()
     reached: set[str] = set()
+    functions: set[str] = set()
     for process in processes(experiment):
         documents[id(process.document)] = process.document
-        seen.add(id(process.trace))
+        functions.update(call.function for call in process.trace.calls)
         reached.add(process.path)
         mode = modes.get(process.mode or "")
         yield Pipeline(
@@ -217,15 +230,24 @@ def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
         if document is None or entry is None:
             continue
         documents[id(document)] = document
+        functions.update(call.function for call in entry.calls)
         if path not in reached and _starts(experiment.text(path) or ""):
             special = specialise(entry, config, files=experiment.loadable)
             yield Pipeline(None, None, cheap=False, whole=True, document=document, special=special)
-    for document in documents.values():
-        entry = document.entry("")
-        if entry is not None and entry.events and id(entry) not in seen:
-            seen.add(id(entry))
-            special = specialise(entry, config, files=experiment.loadable)
-            yield Pipeline(None, None, cheap=False, whole=False, document=document, special=special)
+    rest = [(d, e) for d in documents.values() if (e := d.entry("")) is not None and e.events]
+    if rest:
+        # A document leaves out what its own entries reach, and others may reach more.
+        document, entry = min(rest, key=lambda pair: len(pair[1].events))
+        special = specialise(entry, config, files=experiment.loadable)
+        yield Pipeline(
+            None,
+            None,
+            cheap=False,
+            whole=False,
+            document=document,
+            special=special,
+            elsewhere=frozenset(functions),
+        )
 
 
 _FALLBACK: Final = ("src/main.py", "src/train.py", "src/eval.py", "src/evaluate.py")
