@@ -79,6 +79,7 @@ from explint.rules.results import (
     literal_metric,
     overwritten_output,
 )
+from explint.rules.splits import split_overlap
 from explint.rules.tracking import (
     local_results,
     no_init,
@@ -118,6 +119,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         no_cache_dir,
         cache_dir_ignored,
         dropped_column,
+        split_overlap,
         invalid_pyproject,
         no_project_table,
         build_fails,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -44,6 +44,8 @@ class Pipeline:
     document: f.TraceDocument
     special: Specialised
     elsewhere: frozenset[str] = frozenset()
+    notes: dict[str, object] = field(default_factory=dict)
+    """What one rule found out and others use too, by a name of its own."""
 
     @property
     def trace(self) -> f.EntryTrace:
