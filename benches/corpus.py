@@ -41,7 +41,16 @@ IDEAS = (
     "the entropy of the predictions is held down",
 )
 STRENGTHS = ("strength", "coupling", "penalty_weight", "mixing_rate", "regularisation")
-IMAGES = (("CIFAR10", 10), ("CIFAR100", 100), ("SVHN", 10), ("STL10", 10), ("GTSRB", 43))
+# The datasets of torchvision differ in how a part of them is named.
+_BY_FLAG = ("train=True", "train=False")
+_BY_SPLIT = ('split="train"', 'split="test"')
+IMAGES = (
+    ("CIFAR10", 10, _BY_FLAG),
+    ("CIFAR100", 100, _BY_FLAG),
+    ("SVHN", 10, _BY_SPLIT),
+    ("STL10", 10, _BY_SPLIT),
+    ("GTSRB", 43, _BY_SPLIT),
+)
 TEXTS = (
     ("ag_news", "text", 4),
     ("imdb", "text", 2),
@@ -189,11 +198,13 @@ class Experiment:
         """One loader of the kind, unless the one drawn is there already."""
         rng, parts = self.rng, blocks("preprocess")
         if kind == "image":
-            vision, classes = rng.choice(IMAGES)
+            vision, classes, (training, test) = rng.choice(IMAGES)
             slug, block = vision.lower(), "image"
             values = {
                 "Name": vision,
                 "Vision": vision,
+                "training_part": training,
+                "test_part": test,
                 "classes": str(classes),
                 "padding": str(rng.randint(2, 8)),
                 "flip": self.number(0.1, 0.9),

@@ -11,6 +11,7 @@ import msgspec
 from explint.model import Related, Severity
 from explint.package import FileState
 from explint.regex import regex
+from explint.rules.cli import NOT_WHOLE
 from explint.rules.programs import Program, is_cut, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import mentions_optuna, optimised, sources
@@ -83,6 +84,12 @@ def no_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
         and experiment.state(path) in (FileState.WITHHELD, FileState.EMPTY, FileState.ABSENT)
         and path != judged
     ]
+    # What is left of a module that is not whole tells nothing of what it read: one root cause.
+    lacking += [
+        found.path
+        for found in experiment.facts.findings
+        if found.rule in NOT_WHOLE and found.path in texts
+    ]
     word = re.compile(rf"\b{re.escape(key)}\b")
     if any(word.search(text) for text in texts.values()) and _reads_switch(experiment, key):
         return
@@ -93,7 +100,7 @@ def no_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
         return
     if lacking:
         yield Unknown(
-            reason=f"`{key}` may be read in {lacking[0]}, whose text is not there",
+            reason=f"`{key}` may be read in {lacking[0]}, which is not there or not whole",
             decided_by=lacking[0],
             path=lacking[0],
         )
