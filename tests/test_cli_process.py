@@ -52,7 +52,9 @@ def test_exit_codes(broken: Path, tmp_path: Path) -> None:
     assert run("check", broken, "--exit-zero").returncode == 0
     assert run("check", tmp_path / "missing").returncode == 2
     assert run("check", broken, tmp_path / "missing").returncode == 1
-    assert run("check", tmp_path / "empty").returncode == 3
+    nothing = run("check", tmp_path / "empty")
+    assert nothing.returncode == 3
+    assert f"nothing to check in {tmp_path / 'empty'}" in nothing.stderr
     assert run("chek").returncode == 2
 
 

@@ -220,6 +220,9 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
             note(f"error: {error.location}: {error.message}\n  {error.help}".rstrip())
     if summary.interrupted and not how.quiet:
         note("interrupted: the reports hold what was checked so far")
+    elif not (summary.packages or summary.input_errors or how.quiet):
+        named = " ".join(paths)
+        note(f"nothing to check in {named}: no experiment package and no judge record is there")
     return exits.of_run(
         summary,
         failing=check.failing and not how.exit_zero,

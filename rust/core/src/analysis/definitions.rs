@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::syntax::kinds::{Field, Kind};
 use crate::syntax::tree::{NodeId, Tree};
 
@@ -103,7 +105,7 @@ fn class<'t>(tree: &Tree<'t>, node: NodeId) -> Option<Class<'t>> {
 
 /// Names of classes that a file makes objects of, and of those it derives classes from. Whatever is
 /// called by a name with a capital counts as a class.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ClassUses {
     /// Called.
     pub made: HashSet<Box<str>>,

@@ -1,6 +1,7 @@
 //! What a module imports and what it offers to others, as facts that outlive its tree.
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
 use super::FileContext;
 use super::names::ImportSite;
@@ -12,7 +13,7 @@ use crate::syntax::tree::{NodeId, Tree};
 pub type Place = [u32; 4];
 
 /// One import of one module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     /// Dots before the module; 0 for an absolute import.
     pub level: u32,
@@ -33,7 +34,7 @@ pub struct Import {
 }
 
 /// A name taken from a module.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ImportedName {
     /// The name in the other module.
     pub name: Box<str>,
@@ -44,7 +45,7 @@ pub struct ImportedName {
 }
 
 /// What a module imports and offers.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ModuleFacts {
     /// Its imports that may concern the package itself, in order.
     pub imports: Vec<Import>,

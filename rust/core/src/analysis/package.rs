@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::modules::ModuleFacts;
 use super::shape::ModuleShape;
@@ -86,7 +86,7 @@ fn glob_set(patterns: &[String]) -> GlobSet {
 }
 
 /// What is known of one module beyond its findings.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ModuleAnalysis {
     /// What the module amounts to; `None` when CPython rejects it.
     pub shape: Option<ModuleShape>,

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::FileContext;
 use super::definitions::{empty_body, last_name, name};
 use super::prose::prose;
@@ -9,7 +11,7 @@ use crate::syntax::kinds::{Field, Kind};
 use crate::syntax::tree::{NodeId, Tree};
 
 /// What a module amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleShape {
     /// Some call does more than tell people something or call the module's own functions.
     pub calls: bool,

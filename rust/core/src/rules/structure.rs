@@ -221,7 +221,7 @@ pub(crate) fn unreadable_files(package: &PackageContext<'_>, findings: &mut Vec<
             &UNREADABLE_FILE,
             path,
             format!("`{path}` cannot be read: {reason}"),
-            format!("Make `{path}` readable, as plain UTF-8 text"),
+            format!("Make `{path}` readable: plain UTF-8 text, of a size that a person writes"),
         ));
     }
 }

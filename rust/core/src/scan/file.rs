@@ -1,7 +1,10 @@
 //! One file's analysis, which depends on its bytes and the target version only.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::facts::{Directive, FactFinding, FactRelated};
 use crate::analysis::FileContext;
@@ -18,7 +21,7 @@ use crate::syntax::tree::{Tree, TreeError};
 use crate::syntax::verdict::{DecodeError, PythonVersion, Verdict, decode, verdict};
 
 /// What one content yields, wherever it stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct FileAnalysis {
     /// Lines of the text.
     pub lines: u32,
@@ -29,12 +32,12 @@ pub struct FileAnalysis {
     /// Comments that speak to explint.
     pub directives: Vec<Directive>,
     /// Rules that failed on this content, with what happened.
-    pub crashes: Vec<(&'static str, String)>,
+    pub crashes: Vec<(String, String)>,
     /// What rules across files ask of it.
     pub module: Arc<ModuleAnalysis>,
     /// Why rules that need the whole tree had to leave the file aside, if they had to for a reason
     /// other than a syntax error.
-    pub undecided: Option<&'static str>,
+    pub undecided: Option<Cow<'static, str>>,
     /// Methods that are placeholders if the package makes objects of the class named first, and
     /// derives nothing from it.
     pub open_methods: Vec<(String, FactFinding)>,
@@ -82,7 +85,7 @@ impl Parsed {
                 text: text.into(),
             }),
             Err(TreeError::TooComplex) => {
-                Err("it is too oddly nested to parse in bounded time".into())
+                Err("it is too large or too oddly nested to parse in time".into())
             }
         }
     }
@@ -119,8 +122,10 @@ impl FileAnalysis {
         let verdict = verdict(text, version);
         let accepted = verdict == Verdict::Accepted;
         let names = catch_unwind(AssertUnwindSafe(|| Names::of(tree)));
-        let crash = (names.as_ref().err())
-            .map(|panic| ("complete/undefined-name", panic_text(panic.as_ref())));
+        let crash = (names.as_ref().err()).map(|panic| {
+            let rule = "complete/undefined-name".to_owned();
+            (rule, panic_text(panic.as_ref()))
+        });
         let context = FileContext {
             source: &source,
             tree,
@@ -133,10 +138,10 @@ impl FileAnalysis {
             blank: tree.len() <= 1,
             directives: directives(&source, tree),
             undecided: match &verdict {
-                Verdict::Undecided(reason) => Some(reason),
-                _ if accepted && !context.accepted => {
-                    Some("its syntax is sound but not known to explint's tree parser")
-                }
+                Verdict::Undecided(reason) => Some(Cow::Borrowed(*reason)),
+                _ if accepted && !context.accepted => Some(Cow::Borrowed(
+                    "its syntax is sound but not known to explint's tree parser",
+                )),
                 _ => None,
             },
             crashes: crash.into_iter().collect(),
@@ -161,8 +166,9 @@ impl FileAnalysis {
             if let Err(panic) = result {
                 findings.truncate(before);
                 this.crashes
-                    .push((rule.rule.name, panic_text(panic.as_ref())));
+                    .push((rule.rule.name.to_owned(), panic_text(panic.as_ref())));
             }
+            fold(&mut findings, before);
         }
         keep_root_causes(&mut findings);
         this.module = Arc::new(ModuleAnalysis {
@@ -172,6 +178,24 @@ impl FileAnalysis {
         });
         this.findings = findings.iter().map(|f| to_fact(&source, f)).collect();
         this
+    }
+}
+
+/// Findings of one rule in one file that are listed one by one.
+const LISTED: usize = 1000;
+
+/// Folds a rule's findings (those from `first` on) beyond the bound into the last one listed, which
+/// then tells their number.
+fn fold(findings: &mut Vec<Finding>, first: usize) {
+    let folded = findings.len().saturating_sub(first + LISTED);
+    if folded == 0 {
+        return;
+    }
+    findings[first..].sort_by_key(|f| f.span);
+    findings.truncate(first + LISTED);
+    if let Some(last) = findings.last_mut() {
+        let said = last.message.trim_end_matches('.');
+        last.message = format!("{said}; {folded} places after it are not listed one by one");
     }
 }
 

@@ -84,7 +84,7 @@ fn installs<D: AsRef<[u8]>>(file: &InputFile<D>) -> bool {
 /// The methods left open in classes that look like interfaces and are none: the package makes objects
 /// of them and derives nothing from them.
 fn placeholders_of_made_classes<'c>(
-    analyses: &'c HashMap<&str, Arc<FileAnalysis>>,
+    analyses: &'c HashMap<&str, FileAnalysis>,
 ) -> impl Iterator<Item = FactFinding> + 'c {
     let used = |of: fn(&ClassUses) -> &HashSet<Box<str>>, class: &str| {
         analyses.values().any(|a| of(&a.class_uses).contains(class))
@@ -121,7 +121,7 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
         failures: Vec::new(),
         skipped: HashMap::new(),
     };
-    let mut analyses: HashMap<&str, Arc<FileAnalysis>> = HashMap::new();
+    let mut analyses: HashMap<&str, FileAnalysis> = HashMap::new();
     for file in &input.files {
         let mut entry = FileFacts {
             path: file.path.clone(),
@@ -162,12 +162,12 @@ pub(super) fn scan<D: AsRef<[u8]>>(scanner: &Scanner, input: &PackageInput<D>) -
             facts.findings.extend(findings);
             facts.crashes.extend(
                 (analysis.crashes.iter())
-                    .map(|(rule, what)| ((*rule).to_owned(), file.path.clone(), what.clone())),
+                    .map(|(rule, what)| (rule.clone(), file.path.clone(), what.clone())),
             );
             let cut = file
                 .cut
                 .then_some("text was cut out of the file on its way here");
-            if let Some(reason) = cut.or(analysis.undecided) {
+            if let Some(reason) = cut.or(analysis.undecided.as_deref()) {
                 facts.unknowns.push(FactUnknown {
                     rule: "complete/undefined-name".to_owned(),
                     path: file.path.clone(),

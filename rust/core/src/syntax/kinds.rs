@@ -154,6 +154,45 @@ vocabulary! {
     Underscore = "_",
 }
 
+impl Kind {
+    /// Whether no child of such a node fills a field, in any production of the grammar.
+    pub(super) fn is_plain(self) -> bool {
+        matches!(
+            self,
+            Self::ArgumentList
+                | Self::ConcatenatedString
+                | Self::Decorator
+                | Self::Dictionary
+                | Self::DottedName
+                | Self::ExpressionStatement
+                | Self::List
+                | Self::Module
+                | Self::Parameters
+                | Self::ParenthesizedExpression
+                | Self::ReturnStatement
+                | Self::String
+                | Self::Tuple
+                | Self::Type
+        )
+    }
+
+    /// Whether the last child of such a node is a bracket, which the tree leaves out.
+    pub(super) fn is_bracketed(self) -> bool {
+        matches!(
+            self,
+            Self::ArgumentList
+                | Self::Dictionary
+                | Self::Interpolation
+                | Self::List
+                | Self::Parameters
+                | Self::ParenthesizedExpression
+                | Self::Set
+                | Self::Subscript
+                | Self::Tuple
+        )
+    }
+}
+
 vocabulary! {
     /// The field a child fills in its parent.
     Field,

@@ -41,9 +41,140 @@ pub struct Tree<'t> {
     first_error: Option<NodeId>,
 }
 
-/// Progress callbacks tree-sitter may make for one byte of input before the parse is given up. Sound
-/// code needs far less than one; only input made to defeat error recovery comes near.
+/// A node above the one the walk is at.
+struct Ancestor {
+    /// Its index, or that of the nearest kept node above it when it was left out.
+    at: u32,
+    /// How many of its children the walk has to come to yet.
+    left: u32,
+    /// Whether none of its children fills a field.
+    plain: bool,
+    /// Whether the name of an attribute is to be added at its end.
+    attribute: bool,
+}
+
+/// Steps tree-sitter may take for one byte of input before the parse is given up. Sound code needs
+/// far less than one; only input made to defeat error recovery comes near.
 const WORK_PER_BYTE: usize = 64;
+/// Steps a parse may take however large its input is: seconds, and some hundred megabytes. No file
+/// that a person or a model writes comes near.
+const MOST_WORK: usize = 8_000_000;
+/// Steps between two calls of the progress callback, `OP_COUNT_PER_PARSER_CALLBACK_CHECK` of
+/// tree-sitter.
+const WORK_PER_CALL: usize = 100;
+
+/// A tree in the making.
+struct Flat<'t> {
+    text: &'t str,
+    nodes: Vec<Node>,
+    comments: Vec<Span>,
+    max_depth: u32,
+    first_error: Option<NodeId>,
+}
+
+impl Flat<'_> {
+    /// Adds a node below the one it names as its parent; its depth and end are filled in here.
+    fn push(&mut self, mut node: Node) -> u32 {
+        let at = self.nodes.len() as u32;
+        if at > 0 {
+            node.depth = self.nodes[node.parent as usize].depth + 1;
+        }
+        node.next = at + 1;
+        self.max_depth = self.max_depth.max(node.depth);
+        if (node.missing || node.kind == Kind::Error) && self.first_error.is_none() {
+            self.first_error = Some(NodeId(at));
+        }
+        self.nodes.push(node);
+        at
+    }
+
+    /// Adds the parts of a string literal that holds no placeholders, which follow from its text:
+    /// a walk costs far more, and strings are many. False when the literal has to be walked.
+    fn plain_string(&mut self, at: u32, span: Span) -> bool {
+        let bytes = self.text.as_bytes().get(span.range()).unwrap_or_default();
+        let prefix = bytes.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let plain = |b: &u8| matches!(b, b'r' | b'R' | b'b' | b'B' | b'u' | b'U');
+        let Some(&quote) = bytes.get(prefix) else {
+            return false;
+        };
+        let literal = &bytes[prefix..];
+        let width = if literal.len() >= 6 && literal.starts_with(&[quote; 3]) {
+            3
+        } else {
+            1
+        };
+        let closed = literal.len() >= 2 * width && literal.ends_with(&[quote; 3][..width]);
+        // Where error recovery lets a literal go on over the end of its line, comments stand in it.
+        let runs_on = width == 1 && memchr::memchr2(b'\n', b'\r', literal).is_some();
+        if !closed || runs_on || !bytes[..prefix].iter().all(plain) {
+            return false;
+        }
+        let start = span.start + (prefix + width) as u32;
+        let end = span.end - width as u32;
+        let parts = [
+            (Kind::StringStart, Span::new(span.start, start)),
+            (Kind::StringContent, Span::new(start, end)),
+            (Kind::StringEnd, Span::new(end, span.end)),
+        ];
+        for (kind, span) in parts {
+            if span.start < span.end {
+                self.push(Node {
+                    span,
+                    parent: at,
+                    next: 0,
+                    depth: 0,
+                    kind,
+                    field: Field::None,
+                    missing: false,
+                });
+            }
+        }
+        self.nodes[at as usize].next = self.nodes.len() as u32;
+        true
+    }
+
+    /// Adds the name that ends an attribute.
+    fn attribute_name(&mut self, at: u32) {
+        let span = self.nodes[at as usize].span;
+        let text = self.text.get(span.range()).unwrap_or_default();
+        // Nothing but blanks stands between the dot and the name.
+        let name = text.rfind(['.', ' ', '\t', '\n', '\r', '\x0c', '\\']);
+        self.push(Node {
+            span: Span::new(span.start + name.map_or(0, |n| n as u32 + 1), span.end),
+            parent: at,
+            next: 0,
+            depth: 0,
+            kind: Kind::Identifier,
+            field: Field::Attribute,
+            missing: false,
+        });
+    }
+
+    /// Moves on to the next node that is no descendant; false when there is none.
+    ///
+    /// The children left are counted, because a move to a sibling that is not there is the dearest of
+    /// all.
+    fn step(
+        &mut self,
+        cursor: &mut tree_sitter::TreeCursor<'_>,
+        ancestors: &mut Vec<Ancestor>,
+    ) -> bool {
+        while let Some(ancestor) = ancestors.last_mut() {
+            if ancestor.left > 0 && cursor.goto_next_sibling() {
+                ancestor.left -= 1;
+                return true;
+            }
+            let Ancestor { at, attribute, .. } = *ancestor;
+            if attribute {
+                self.attribute_name(at);
+            }
+            self.nodes[at as usize].next = self.nodes.len() as u32;
+            ancestors.pop();
+            cursor.goto_parent();
+        }
+        false
+    }
+}
 
 impl<'t> Tree<'t> {
     /// Parses `text`.
@@ -64,9 +195,9 @@ impl<'t> Tree<'t> {
             }
             parser.reset();
             let bytes = text.as_bytes();
-            let mut budget = (bytes.len() + 4096) * WORK_PER_BYTE;
+            let mut budget = ((bytes.len() + 4096) * WORK_PER_BYTE).min(MOST_WORK);
             let mut progress = |_: &tree_sitter::ParseState| {
-                budget = budget.saturating_sub(100);
+                budget = budget.saturating_sub(WORK_PER_CALL);
                 if budget == 0 {
                     ControlFlow::Break(())
                 } else {
@@ -87,75 +218,84 @@ impl<'t> Tree<'t> {
     }
 
     fn flatten(text: &'t str, tree: &tree_sitter::Tree, grammar: &Grammar) -> Self {
-        let mut nodes: Vec<Node> = Vec::with_capacity(text.len() / 6 + 8);
-        let mut comments = Vec::new();
-        let mut deepest = 0;
-        let mut first_error = None;
+        let mut this = Flat {
+            text,
+            nodes: Vec::with_capacity(text.len() / 6 + 8),
+            comments: Vec::new(),
+            max_depth: 0,
+            first_error: None,
+        };
         let mut cursor = tree.walk();
-        // Indices of the kept ancestors; an ancestor that was left out repeats its parent's index.
-        let mut ancestors: Vec<u32> = Vec::new();
+        let mut ancestors: Vec<Ancestor> = Vec::new();
         loop {
             let node = cursor.node();
             let id = node.kind_id();
             if grammar.is_mute(id) {
-                if !Self::step(&mut cursor, &mut ancestors) {
+                if !this.step(&mut cursor, &mut ancestors) {
                     break;
                 }
                 continue;
             }
             let kind = grammar.kind(id);
-            let field = if ancestors.is_empty() {
-                Field::None
-            } else {
-                grammar.field(cursor.field_id())
+            let above = ancestors.last().map(|a| a.at);
+            let field = match ancestors.last() {
+                Some(a) if !a.plain => grammar.field(cursor.field_id()),
+                _ => Field::None,
             };
             let span = Span::new(node.start_byte() as u32, node.end_byte() as u32);
             let keep = kind != Kind::None || field != Field::None;
-            let parent = ancestors.last().copied().unwrap_or(0);
+            let parent = above.unwrap_or(0);
             let mut at = parent;
+            let mut children = 0;
             if kind == Kind::Comment {
-                comments.push(span);
-            } else if keep {
-                at = nodes.len() as u32;
-                let depth = if at == 0 {
-                    0
-                } else {
-                    nodes[parent as usize].depth + 1
-                };
-                deepest = deepest.max(depth);
-                let missing = node.is_missing();
-                if (missing || kind == Kind::Error) && first_error.is_none() {
-                    first_error = Some(NodeId(at));
+                this.comments.push(span);
+            } else {
+                if keep {
+                    // What tree-sitter invents has no width.
+                    let missing = span.start == span.end && node.is_missing();
+                    at = this.push(Node {
+                        span,
+                        parent,
+                        next: 0,
+                        depth: 0,
+                        kind,
+                        field,
+                        missing,
+                    });
                 }
-                nodes.push(Node {
-                    span,
-                    parent,
-                    next: at + 1,
-                    depth,
-                    kind,
-                    field,
-                    missing,
-                });
+                children = match kind {
+                    Kind::StringContent | Kind::Identifier | Kind::Integer => 0,
+                    Kind::String if !node.has_error() && this.plain_string(at, span) => 0,
+                    _ => node.child_count() as u32,
+                };
             }
-            let opaque = matches!(
-                kind,
-                Kind::StringContent | Kind::Comment | Kind::Identifier | Kind::Integer
-            );
-            if !opaque && cursor.goto_first_child() {
-                ancestors.push(at);
+            if children > 0 && cursor.goto_first_child() {
+                let mut ancestor = Ancestor {
+                    at,
+                    left: children - 1,
+                    plain: kind.is_plain(),
+                    attribute: false,
+                };
+                // The closing bracket comes last and is left out, and the name of an attribute
+                // follows from the text.
+                if kind.is_bracketed() && ancestor.left > 0 && !node.has_error() {
+                    ancestor.left -= 1;
+                } else if kind == Kind::Attribute && ancestor.left == 2 && !node.has_error() {
+                    (ancestor.left, ancestor.attribute) = (0, true);
+                }
+                ancestors.push(ancestor);
                 continue;
             }
-            if !Self::step(&mut cursor, &mut ancestors) {
+            if !this.step(&mut cursor, &mut ancestors) {
                 break;
             }
         }
-        Self::close_subtrees(&mut nodes);
         Self {
             text,
-            nodes: nodes.into(),
-            comments: comments.into(),
-            max_depth: deepest,
-            first_error,
+            nodes: this.nodes.into(),
+            comments: this.comments.into(),
+            max_depth: this.max_depth,
+            first_error: this.first_error,
         }
     }
 
@@ -167,26 +307,6 @@ impl<'t> Tree<'t> {
             comments: Arc::clone(&self.comments),
             max_depth: self.max_depth,
             first_error: self.first_error,
-        }
-    }
-
-    /// Moves on to the next node that is no descendant; false when there is none.
-    fn step(cursor: &mut tree_sitter::TreeCursor<'_>, ancestors: &mut Vec<u32>) -> bool {
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return false;
-            }
-            ancestors.pop();
-        }
-        true
-    }
-
-    /// Fills in where each subtree ends: a parent's end is at least that of its last child.
-    fn close_subtrees(nodes: &mut [Node]) {
-        for at in (1..nodes.len()).rev() {
-            let Node { parent, next, .. } = nodes[at];
-            let parent = &mut nodes[parent as usize];
-            parent.next = parent.next.max(next);
         }
     }
 
@@ -428,10 +548,79 @@ mod tests {
         Tree::parse(text).expect("small texts parse")
     }
 
+    type Told = (Kind, Span, Field, bool);
+
+    /// Every node that has a kind or a field, walked one by one.
+    fn walked(text: &str) -> Vec<Told> {
+        let grammar = Grammar::get();
+        let mut parser = tree_sitter::Parser::new();
+        (parser.set_language(&grammar.language)).expect("the grammar fits the library");
+        let parsed = parser.parse(text, None).expect("no bound is set");
+        let mut cursor = parsed.walk();
+        let mut found = Vec::new();
+        loop {
+            let node = cursor.node();
+            let kind = grammar.kind(node.kind_id());
+            let field = grammar.field(cursor.field_id());
+            let leaf = matches!(kind, Kind::StringContent | Kind::Identifier | Kind::Integer);
+            let told = kind != Kind::None || field != Field::None;
+            if told && kind != Kind::Comment && !grammar.is_mute(node.kind_id()) {
+                let span = Span::new(node.start_byte() as u32, node.end_byte() as u32);
+                found.push((kind, span, field, node.is_missing()));
+            }
+            if !leaf && cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return found;
+                }
+            }
+        }
+    }
+
+    fn flat(text: &str) -> Vec<Told> {
+        let tree = tree(text);
+        let told = |n| {
+            (
+                tree.kind(n),
+                tree.span(n),
+                tree.field(n),
+                tree.is_missing(n),
+            )
+        };
+        tree.descendants(tree.root()).map(told).collect()
+    }
+
     fn find(tree: &Tree<'_>, kind: Kind) -> NodeId {
         tree.descendants(tree.root())
             .find(|&n| tree.kind(n) == kind)
             .expect("the node is there")
+    }
+
+    #[test]
+    fn the_copy_holds_what_tree_sitter_says() {
+        for text in [
+            "x = ['', \"\", 'a', rb\"\\d\", u'é', \"\"\"\"\"\", '''a\n'b''', 'a' \"b\" f'{c}d']\n",
+            "f\"{a!r:>{b}}{{}}\" '\\n\\'' b'\\x00' Rb'''\\''' \"\\N{DASH}\"\n",
+            "def f(a, *b, c: int = 1, **d) -> x:\n    '''doc'''\n    return a.b[c](d=1) # e\n",
+            "x = 'open\ny = \"a\" \"\"\"b\nc = (1, 'd'\n",
+            "class A(B, metaclass=C):\n  @p.q\n  async def f(self): await g()\n\n\n# end",
+            "81'  # one\n  b'\n'c'\n",
+            "def f(:\n  'a\\\nb' 'c\n print 'x' >> y\n",
+            "match a:\n  case {'k': [1, *_], **r} if b: pass\n  case -1 | 'x': pass\n",
+            "x = (a  # one\n  .b\n  . c.print.match)\n{1, (2,), (3), *d, {}} # }\n",
+            "f(a for a in b)(\n  c, # )\n  d=[e], *[], **{}\n)\nx = a.é.\\\n b\n",
+        ] {
+            assert_eq!(flat(text), walked(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let dense = format!("x = [{}]\n", "1, ".repeat(3_000_000));
+        assert!(matches!(Tree::parse(&dense), Err(TreeError::TooComplex)));
+        assert!(Tree::parse(&format!("x = '{}'\n", "a".repeat(9_000_000))).is_ok());
     }
 
     #[test]
