@@ -90,8 +90,11 @@ def test_a_strange_call_is_no_finding_and_no_crash(call: str) -> None:
     ],
 )
 def test_a_parser_that_is_not_followed_is_undecided(lines: str) -> None:
-    text = EVALUATE.format(lines=lines)
-    report = check(evaluate=text)
+    taken = 'values = dict(word.split("=", 1) for word in words if "=" in word)'
+    parsed = f"parser = argparse.ArgumentParser(); {lines}; values = vars(parser.parse_args(words))"
+    text = base_package()["src/evaluate.py"]
+    assert taken in text
+    report = check(evaluate="import argparse\n" + text.replace(taken, parsed))
     assert not report.findings
     assert any("takes its arguments" in str(q) for q in report.verdict.undecided)
 

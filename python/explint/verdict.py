@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 
 import msgspec
 
 from explint.model import (
     CRITERIA,
     CriterionState,
+    Evidence,
     Finding,
     Rule,
     Severity,
@@ -40,49 +42,164 @@ def build_verdict(
     rule for a part of it, else met.
     """
     errors = [f for f in findings if f.severity is Severity.ERROR]
-    violated = {number for f in errors for number in f.criteria}
-    open_by_criterion: dict[int, OpenQuestion] = {}
+    evidence: dict[str, list[Evidence]] = {}
+    for f in errors:
+        for number in f.criteria:
+            found = Evidence(rule=f.rule, path=f.path, line=f.line)
+            evidence.setdefault(str(number), []).append(found)
+    asked: dict[int, list[OpenQuestion]] = {}
     for question in questions:
         for number in question.rule.criteria:
-            open_by_criterion.setdefault(number, question)
+            asked.setdefault(number, []).append(question)
     states: dict[str, CriterionState] = {}
-    undecided = []
+    undecided: list[Undecided] = []
     for number, criterion in CRITERIA.items():
-        if number in violated:
+        if str(number) in evidence:
             states[str(number)] = CriterionState.VIOLATED
             continue
-        asked = open_by_criterion.get(number)
-        if asked is None and not criterion.undecided:
-            states[str(number)] = CriterionState.MET
-            continue
-        states[str(number)] = CriterionState.UNKNOWN
-        if asked is None:
-            reason, decided_by = criterion.undecided, "a trial run"
-        else:
-            where = f"{asked.path}: " if asked.path else ""
-            reason = f"{where}{asked.reason} ({asked.rule.name})"
-            decided_by = asked.decided_by
-        undecided.append(Undecided(criterion=number, reason=reason, decided_by=decided_by))
+        why = _why(number, asked.get(number, ()))
+        if criterion.undecided:
+            why.append(
+                Undecided(criterion=number, reason=criterion.undecided, decided_by="a trial run")
+            )
+        states[str(number)] = CriterionState.UNKNOWN if why else CriterionState.MET
+        undecided.extend(why)
     return Verdict(
         is_code_ready=not errors and not missing,
         code_issue=describe(errors) if errors else _unseen(missing),
         criteria=states,
         undecided=tuple(undecided),
+        evidence={number: tuple(evidence[number]) for number in sorted(evidence)},
     )
 
 
+def _why(number: int, questions: Iterable[OpenQuestion]) -> list[Undecided]:
+    """What keeps a criterion open, one entry for each thing that would decide it."""
+    by: dict[str, dict[str, dict[str, None]]] = {}
+    for question in questions:
+        where = question.path or ""
+        known = not where or where in question.reason
+        reason = question.reason if known else f"{where}: {question.reason}"
+        by.setdefault(question.decided_by, {}).setdefault(reason, {})[question.rule.name] = None
+    return [
+        Undecided(
+            criterion=number,
+            reason="; ".join(f"{reason} ({', '.join(rules)})" for reason, rules in reasons.items()),
+            decided_by=decided_by,
+        )
+        for decided_by, reasons in by.items()
+    ]
+
+
+class Stage(IntEnum):
+    """How far a defect lets the experiment come; the earlier it ends, the more it blocks."""
+
+    START = 0
+    RUN = 1
+    RESULTS = 2
+    PROTOCOL = 3
+
+
+_HEADINGS = {
+    Stage.START: "It does not start:",
+    Stage.RUN: "It stops on the way:",
+    Stage.RESULTS: "Its results do not mean what they say:",
+    Stage.PROTOCOL: "It breaks the protocol:",
+}
+
+STAGES: dict[str, Stage] = {
+    "structure/": Stage.START,
+    "structure/unexpected-file": Stage.PROTOCOL,
+    "structure/module-shim": Stage.PROTOCOL,
+    "env/": Stage.START,
+    "complete/syntax-error": Stage.START,
+    "complete/truncated-code": Stage.START,
+    "complete/unresolved-import": Stage.START,
+    "complete/": Stage.RUN,
+    "complete/todo-marker": Stage.PROTOCOL,
+    "complete/placeholder-body": Stage.PROTOCOL,
+    "complete/omission-note": Stage.PROTOCOL,
+    "hydra/": Stage.RUN,
+    "hydra/no-entry-point": Stage.START,
+    "hydra/no-config-name": Stage.START,
+    "hydra/composition-error": Stage.START,
+    "hydra/invalid-run-config": Stage.START,
+    "hydra/unsafe-run-id": Stage.START,
+    "hydra/missing-section": Stage.PROTOCOL,
+    "cli/": Stage.START,
+    "cli/child-process": Stage.RUN,
+    "env/api-not-in-version": Stage.RUN,
+    "wandb/": Stage.PROTOCOL,
+    "wandb/metric-mismatch": Stage.RESULTS,
+    "wandb/disjoint-history-keys": Stage.RESULTS,
+    "wandb/run-id-mismatch": Stage.RUN,
+    "wandb/unserialisable": Stage.RUN,
+    "optuna/": Stage.RESULTS,
+    "optuna/never-run": Stage.PROTOCOL,
+    "optuna/invalid-search-space": Stage.RUN,
+    "optuna/wrong-suggest-call": Stage.RUN,
+    "evaluate/": Stage.PROTOCOL,
+    "evaluate/config-location": Stage.RUN,
+    "evaluate/fabricated-figure": Stage.RESULTS,
+    "trial/": Stage.PROTOCOL,
+    "trial/crashes": Stage.RUN,
+    "data/": Stage.RESULTS,
+    "data/no-cache-dir": Stage.PROTOCOL,
+    "data/cache-dir-ignored": Stage.PROTOCOL,
+    "model/": Stage.RESULTS,
+    "results/": Stage.RESULTS,
+}
+"""The stage of a rule, or of its family where the rule is not named itself; of one stage, what
+stands first blocks most."""
+
+_ORDER = {name: number for number, name in enumerate(STAGES)}
+
+_KIN = {
+    "structure/missing-file": "files",
+    "structure/empty-file": "files",
+    "complete/syntax-error": "source:{path}",
+    "complete/truncated-code": "source:{path}",
+    "complete/todo-marker": "unfinished:{path}",
+    "complete/placeholder-body": "unfinished:{path}",
+    "complete/omission-note": "unfinished:{path}",
+    "env/undeclared-dependency": "dependencies",
+    "wandb/no-project": "project",
+    "data/no-cache-dir": "cache",
+    "data/cache-dir-ignored": "cache",
+    "evaluate/no-api": "source of results",
+    "evaluate/reads-local-file": "source of results",
+    "evaluate/missing-artifact": "outputs",
+    "evaluate/no-derived-metric": "outputs",
+    "evaluate/no-significance-test": "outputs",
+    "evaluate/figure-name": "figure names",
+    "evaluate/figure-outside-evaluate": "figures outside",
+}
+"""Rules whose findings in one package (in one file, with ``{path}``) have one root cause: one piece
+of work that was left out, told in several places."""
+
+SHOWN_POINTS = 24
 SHOWN_MESSAGES = 6
 SHOWN_PLACES = 8
-"""How many messages of a rule, and places of a message, are spelt out; the rest is counted."""
+"""How many points, messages of a point and places of a message are told; the rest is counted."""
 
 
 def describe(errors: Sequence[Finding]) -> str:
-    """The blocking findings as a reviewer would list them: one numbered point per violated rule,
-    the most blocking first, with every place that shows the same defect in one sentence."""
-    points = [f"{_point(group)} ({rule})" for rule, group in _grouped(errors)]
+    """The blocking findings as a reviewer would list them: one numbered point per root cause under
+    a heading for how far the experiment comes, the most blocking first. Each point says where, what
+    is wrong and what to write instead, and names the rules behind it."""
+    points = sorted(_causes(errors), key=_blocking)
     if len(points) == 1:
-        return points[0]
-    return "\n".join(f"{number}. {point}" for number, point in enumerate(points, 1))
+        return _point(points[0])
+    lines = []
+    stage = None
+    for number, point in enumerate(points[:SHOWN_POINTS], 1):
+        if _stage(point) is not stage:
+            stage = _stage(point)
+            lines.append(_HEADINGS[stage])
+        lines.append(f"{number}. {_point(point)}")
+    if (more := len(points) - SHOWN_POINTS) > 0:
+        lines.append(f"And {more:,} more.")
+    return "\n".join(lines)
 
 
 def _unseen(missing: Sequence[str]) -> str:
@@ -92,27 +209,79 @@ def _unseen(missing: Sequence[str]) -> str:
     return f"No error was found, but {_listed(_coded(missing))} could not be seen."
 
 
+def _causes(errors: Sequence[Finding]) -> list[list[Finding]]:
+    """The findings by root cause: those that say the same, those at one line, and kin."""
+    causes: list[list[Finding]] = []
+    known: dict[tuple[str, ...], list[Finding]] = {}
+    for f in errors:
+        keys: list[tuple[str, ...]] = [("says", *_saying(f))]
+        if f.rule in _KIN:
+            keys.append(("kin", _KIN[f.rule].format(path=f.path)))
+        if not _is_about_file(f):
+            keys.append(("at", f.path, str(f.line)))
+        group = next((known[key] for key in keys if key in known), None)
+        if group is None:
+            group = []
+            causes.append(group)
+        group.append(f)
+        for key in keys:
+            known.setdefault(key, group)
+    return causes
+
+
+def _is_about_file(finding: Finding) -> bool:
+    """Whether a finding stands at the top of its file because it has no line of its own."""
+    return finding.line == 1 and finding.column == 1
+
+
+def _stage(point: Sequence[Finding]) -> Stage:
+    return min(_stage_of(f) for f in point)
+
+
+def _stage_of(finding: Finding) -> Stage:
+    return STAGES.get(_entry(finding), Stage.RUN)
+
+
+def _entry(finding: Finding) -> str:
+    """What of ``STAGES`` a finding falls under."""
+    rule = finding.rule
+    return rule if rule in STAGES else rule.partition("/")[0] + "/"
+
+
+def _blocking(point: Sequence[Finding]) -> tuple[int, bool, int]:
+    """The order of points: by stage, what training meets before what only evaluation meets."""
+    late = all(f.path.endswith("evaluate.py") for f in point)
+    rank = min(_ORDER.get(_entry(f), len(_ORDER)) for f in point)
+    return _stage(point), late, rank
+
+
+def _saying(finding: Finding) -> tuple[str, str]:
+    """What a finding says, without the name of the file that it says it of."""
+    if _names_its_file(finding):
+        return (
+            finding.message.removeprefix(f"`{finding.path}` "),
+            finding.help.replace(f"`{finding.path}`", "\0"),
+        )
+    return finding.message, finding.help
+
+
 def _point(group: Sequence[Finding]) -> str:
-    """One rule's findings. Those that say the same of different files or lines are told once."""
+    """One root cause. Findings that say the same of different files or lines are told once, and so
+    is advice that several share."""
     alike: dict[tuple[str, str], list[Finding]] = {}
-    for f in group:
-        if _names_its_file(f):
-            key = (f.message.removeprefix(f"`{f.path}` "), f.help.replace(f"`{f.path}`", "\0"))
-        else:
-            key = (f.message, f.help)
-        alike.setdefault(key, []).append(f)
+    for f in sorted(group, key=_stage_of):
+        alike.setdefault(_saying(f), []).append(f)
     told = list(alike.items())[:SHOWN_MESSAGES]
-    one_help = len({help for _, help in alike}) == 1
     sentences = []
-    for (_, help), same in told:
+    for number, ((_, help), same) in enumerate(told):
         sentences.append(_sentence(same))
-        if not one_help:
+        following = told[number + 1][0][1] if number + 1 < len(told) else None
+        if help != following:
             sentences.append(_advice(help, same))
     if more := sum(len(same) for same in alike.values()) - sum(len(same) for _, same in told):
         sentences.append(f"And {more:,} more.")
-    if one_help:
-        sentences.append(_advice(told[0][0][1], group))
-    return " ".join(sentences)
+    rules = dict.fromkeys(f.rule for _, same in told for f in same)
+    return f"{' '.join(sentences)} ({', '.join(rules)})"
 
 
 def _sentence(same: Sequence[Finding]) -> str:
@@ -151,27 +320,3 @@ def _listed(words: Sequence[str]) -> str:
     if more > 0:
         return f"{', '.join(words[:SHOWN_PLACES])} and {more:,} more"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-# What stops the package first comes first: files that are not there, then code that does not
-# compile, then code that is not finished.
-_BLOCKING_ORDER = (
-    "structure/",
-    "complete/syntax-error",
-    "complete/truncated-code",
-    "complete/",
-    "",
-)
-
-
-def _grouped(errors: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
-    groups: dict[str, list[Finding]] = {}
-    for finding in errors:
-        groups.setdefault(finding.rule, []).append(finding)
-
-    def blocking(item: tuple[str, list[Finding]]) -> tuple[int, str]:
-        rule = item[0]
-        rank = next(i for i, prefix in enumerate(_BLOCKING_ORDER) if rule.startswith(prefix))
-        return rank, item[1][0].code
-
-    return sorted(groups.items(), key=blocking)

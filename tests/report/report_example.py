@@ -10,6 +10,7 @@ from explint.model import (
     Confidence,
     Coverage,
     CriterionState,
+    Evidence,
     Failed,
     Finding,
     Implementation,
@@ -160,8 +161,15 @@ FIRST = PackageReport(
     verdict=Verdict(
         is_code_ready=False,
         code_issue=(
-            "src/preprocess.py is absent; `forward` in src/model.py has no body; "
-            "`histroy` in src/evaluate.py is not defined"
+            "It does not start:\n"
+            "1. `src/preprocess.py` is required by the protocol and is not there. Add "
+            "`src/preprocess.py` with its complete implementation. (structure/missing-file)\n"
+            "It stops on the way:\n"
+            "2. src/evaluate.py:8: `histroy` is read here and no scope defines it. Write "
+            "`history`. (complete/undefined-name)\n"
+            "It breaks the protocol:\n"
+            "3. src/model.py:5: Method `forward` has no body. Implement `forward`. "
+            "(complete/placeholder-body)"
         ),
         criteria={
             "1": VIOLATED,
@@ -185,6 +193,14 @@ FIRST = PackageReport(
                 (9, "the trial switch is not judged yet", "a trial run"),
             )
         ),
+        evidence={
+            "1": (
+                Evidence(rule="complete/undefined-name", path="src/evaluate.py", line=8),
+                Evidence(rule="complete/placeholder-body", path="src/model.py", line=5),
+                Evidence(rule="complete/placeholder-body", path="src/train.py", line=3),
+            ),
+            "5": (Evidence(rule="structure/missing-file", path="src/preprocess.py", line=1),),
+        },
     ),
     coverage=Coverage(
         scanned=7,

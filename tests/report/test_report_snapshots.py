@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from report_example import FIRST, FIRST_SOURCES, OPTIONS, RULES, SEVERAL, render
 from syrupy.assertion import SnapshotAssertion
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
-from syrupy.location import PyTestLocation
 
 from explint.model import Summary
 from explint.report import ReportOptions, Terminal
 from explint.report.statistics import statistics
-
-FOLDER = Path(__file__).parent.parent / "snapshots"
-
-
-class TextFile(SingleFileSnapshotExtension):
-    """One readable file per snapshot, named by the test."""
-
-    _write_mode = WriteMode.TEXT
-    file_extension = "txt"
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        return str(FOLDER / test_location.basename)
-
-
-@pytest.fixture
-def golden(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    return snapshot.use_extension(TextFile)
-
 
 ONE = ((FIRST, FIRST_SOURCES),)
 
@@ -71,7 +49,7 @@ def test_full_with_verdict_detail(golden: SnapshotAssertion) -> None:
     assert text[text.index(" verdict ") :] == golden
 
 
-def test_verdict(golden: SnapshotAssertion) -> None:
+def test_answers_in_the_judges_form(golden: SnapshotAssertion) -> None:
     detailed = render("verdict", ONE, options=ReportOptions(verdict_detail=True))
     text = f"{render('verdict', ONE)}\n{detailed}\n{render('verdict')}"
     assert text == golden

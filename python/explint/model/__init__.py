@@ -15,7 +15,7 @@ from explint.model.report import (
     ToolInfo,
 )
 from explint.model.rule import Implementation, Rule, RuleStatus
-from explint.model.verdict import CriterionState, Undecided, Verdict
+from explint.model.verdict import CriterionState, Evidence, Undecided, Verdict
 
 __all__ = [
     "CRITERIA",
@@ -26,6 +26,7 @@ __all__ = [
     "Coverage",
     "Criterion",
     "CriterionState",
+    "Evidence",
     "Failed",
     "Finding",
     "Implementation",

@@ -18,11 +18,7 @@ CRITERIA: dict[int, Criterion] = {
     c.number: c
     for c in (
         Criterion(number=1, title="Complete implementation"),
-        Criterion(
-            number=2,
-            title="Hydra integration",
-            undecided="config reads and the command lines that code builds are not judged yet",
-        ),
+        Criterion(number=2, title="Hydra integration"),
         Criterion(
             number=3,
             title="Data pipeline",

@@ -23,13 +23,23 @@ class Undecided(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """An error finding that violates a criterion, shown in the report or not."""
+
+    rule: str
+    path: str
+    line: int
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """``is_code_ready`` is true when no error finding stands and every required file is present.
 
-    ``criteria`` has the keys "1" to "9". Suppressions and baselines do not change a verdict.
+    ``criteria`` has the keys "1" to "9", and ``evidence`` those of the violated ones. Suppressions
+    and baselines do not change a verdict.
     """
 
     is_code_ready: bool
     code_issue: str
     criteria: dict[str, CriterionState]
     undecided: tuple[Undecided, ...] = ()
+    evidence: dict[str, tuple[Evidence, ...]] = {}

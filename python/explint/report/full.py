@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from explint.model import (
@@ -10,6 +10,7 @@ from explint.model import (
     Change,
     Comparison,
     CriterionState,
+    Evidence,
     Finding,
     PackageReport,
     SourceInfo,
@@ -289,12 +290,7 @@ class FullReporter(OneOrMany):
         else:
             self._row("verdict", "not ready", f"{glyphs.violated} ", "error")
         if verdict.code_issue:
-            points = verdict.code_issue.split("\n")
-            for point in points[:SHOWN_POINTS]:
-                self._row("", self._say(point), limit=4 if len(points) == 1 else 2)
-            if len(points) > SHOWN_POINTS:
-                more = counted(len(points) - SHOWN_POINTS, "more point")
-                self._row("", f"{self._glyphs.ellipsis} and {more}")
+            self._issue(verdict.code_issue.split("\n"))
         label = "criteria"
         for state, style in _MARKS.items():
             numbers = [n for n in sorted(verdict.criteria) if verdict.criteria[n] is state]
@@ -304,12 +300,44 @@ class FullReporter(OneOrMany):
             names = [self._say(_criterion(n)).replace(" ", GLUE) for n in numbers]
             self._row(label, f"{GLUE}{glyphs.dot} ".join(names), f"{mark} {state.value:<8} ", style)
             label = ""
+        if self.options.verdict_detail:
+            self._evidence(verdict.evidence)
         self._undecided(verdict.undecided)
         for note in package.notes:
             self._row("note", self._say(note))
         if not package.complete:
             text = "the report is incomplete: an input could not be read whole, or a rule crashed"
             self._row("note", text)
+
+    def _issue(self, lines: Sequence[str]) -> None:
+        """The first points of a verdict, each under its heading; in detail all of them."""
+        if self.options.verdict_detail:
+            for line in lines:
+                self._row("", self._say(line))
+            return
+        points = 0
+        for line in lines:
+            points += line[:1].isdecimal() or len(lines) == 1
+            if points > SHOWN_POINTS:
+                break
+            if line[:1].isdecimal() or len(lines) == 1:
+                self._row("", self._say(line), limit=4 if len(lines) == 1 else 2)
+            elif points < SHOWN_POINTS:
+                self._row("", self._say(line))
+        more = sum(line[:1].isdecimal() for line in lines) - SHOWN_POINTS
+        if more > 0:
+            self._row("", f"{self._glyphs.ellipsis} and {counted(more, 'more point')}")
+
+    def _evidence(self, evidence: Mapping[str, Sequence[Evidence]]) -> None:
+        """The findings behind every violated criterion, those of one rule in one row."""
+        label = "violated"
+        for number in sorted(evidence):
+            by_rule: dict[str, list[str]] = {}
+            for e in evidence[number]:
+                by_rule.setdefault(e.rule, []).append(f"{e.path}:{e.line}")
+            for rule, places in by_rule.items():
+                self._row(label, self._say(f"{rule} {_some(places)}"), f"{number} ", "error")
+                label = ""
 
     def _undecided(self, undecided: Sequence[Undecided]) -> None:
         if not undecided:

@@ -21,6 +21,10 @@ class VerdictReporter(OneOrMany):
         answer["code_issue"] = verdict.code_issue
         if self.options.verdict_detail:
             answer["criteria"] = {n: str(verdict.criteria[n]) for n in sorted(verdict.criteria)}
+            answer["evidence"] = {
+                n: [{"rule": e.rule, "path": e.path, "line": e.line} for e in verdict.evidence[n]]
+                for n in sorted(verdict.evidence)
+            }
             answer["undecided"] = [
                 {"criterion": u.criterion, "reason": u.reason, "decided_by": u.decided_by}
                 for u in verdict.undecided

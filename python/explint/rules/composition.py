@@ -154,7 +154,7 @@ def no_config_name(experiment: Experiment) -> Iterator[Hit | Unknown]:
         return
     entry = experiment.entry
     if isinstance(entry, str):
-        yield Unknown(reason=entry, decided_by="where the training command starts Hydra")
+        yield _no_entry(experiment, entry)
     elif entry.unknown is not None:
         yield _entry_unknown(entry)
     elif entry.config_name is None:
@@ -408,6 +408,14 @@ class _Case(msgspec.Struct):
     absent: list[str] = msgspec.field(default_factory=list)
 
 
+def _no_entry(experiment: Experiment, why: str) -> Unknown:
+    """The answer about a config when nothing tells where the command starts Hydra."""
+    module = module_of(experiment.profile.commands.train)
+    path = None if module is None else f"{module.replace('.', '/')}.py"
+    lacking = None if path is None else unread(experiment, path)
+    return lacking or Unknown(reason=why, decided_by=path or "where the command starts Hydra")
+
+
 class _Study(msgspec.Struct):
     errors: list[_Case]
     unknown: Unknown | None = None
@@ -417,7 +425,7 @@ def _study(experiment: Experiment) -> _Study:
     """Composes every run under every mode and puts together what has one cause."""
     entry = experiment.entry
     if isinstance(entry, str):
-        return _Study([], Unknown(reason=entry, decided_by="where the command starts Hydra"))
+        return _Study([], _no_entry(experiment, entry))
     if entry.unknown is not None:
         return _Study([], _entry_unknown(entry))
     if entry.config_name is None:

@@ -13,6 +13,7 @@ from explint.experiment import defaults_list
 from explint.model import Related, Severity
 from explint.package import FileState
 from explint.rules.registry import Hit, Unknown, rule
+from explint.rules.started import unread
 from explint.trace import facts as f
 from explint.trace.specialise import (
     ABSENT,
@@ -303,8 +304,9 @@ def _find(experiment: Experiment) -> _Causes:
             by_entry.setdefault(one.entry, []).append(one)
     for undecided in reasons.values():
         result.questions.append(
-            Unknown(
-                reason=f"what {undecided.entry} reads cannot be held against a config: "
+            unread(experiment, undecided.path)
+            or Unknown(
+                reason=f"what {undecided.path} reads cannot be held against a config: "
                 f"{undecided.reason}",
                 decided_by="a config that composes",
                 path=undecided.path,

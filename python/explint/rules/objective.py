@@ -19,7 +19,10 @@ from explint.rules.search import (
     each_pass,
     mentions_optuna,
     optimised,
+    searches,
+    sources,
 )
+from explint.rules.started import unread
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -84,7 +87,11 @@ def search_key_without_effect(experiment: Experiment) -> Iterator[Hit | Unknown]
     - [OmegaConf: update](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html#omegaconf-update)
     """
     found: dict[tuple[str, int], _Idle] = {}
-    for program, search, one in each_pass(experiment):
+    passes = list(each_pass(experiment))
+    if not passes:
+        yield from _unfollowed(experiment)
+        return
+    for program, search, one in passes:
         if program.blind:
             for suggestion in one.suggestions:
                 path = program.path_of(suggestion.event.place)
@@ -106,6 +113,26 @@ def search_key_without_effect(experiment: Experiment) -> Iterator[Hit | Unknown]
                 idle.keys.setdefault((one.entry.name, ".".join(map(str, keys))), (search, one))
     for (path, _), idle in found.items():
         yield _without_effect(path, idle)
+
+
+def _unfollowed(experiment: Experiment) -> Iterator[Unknown]:
+    """What is open about sampled values when the files that would show their way are not there."""
+    asking = [s for s in searches(experiment) if s.is_on and s.entries]
+    suggests = [path for path, text in sources(experiment).items() if ".suggest_" in text]
+    if not asking or not suggests:
+        return
+    files = experiment.profile.files.required
+    lacking = [p for p in files if unread(experiment, p) and p.endswith((".py", ".yaml"))]
+    lacking = [p for p in lacking if p != experiment.profile.evaluation.module]
+    if not lacking:
+        return
+    names = _listed([f"`{n}`" for n in dict.fromkeys(e.name for s in asking for e in s.entries)])
+    yield Unknown(
+        reason=f"whether anything reads the sampled {names} where they are written is not known "
+        f"without {_listed(lacking)}",
+        decided_by=_listed(lacking),
+        path=suggests[0],
+    )
 
 
 class _Idle(msgspec.Struct):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from explint.executions import Execution, executions, module_of
-from explint.package import FileState
 from explint.rules.logged import picked, role_of, templates
 from explint.rules.registry import Unknown
+from explint.rules.started import unread
 from explint.trace import facts as f
 from explint.trace.specialise import Env, Specialised, condition, specialise
 from explint.trace.specialise import Unknown as NotKnown
@@ -87,12 +87,9 @@ def _readback(experiment: Experiment) -> Readback | Unknown | None:
     path = next((p for p, job in jobs if job == "evaluate"), None)
     if path is None:
         return None
-    state = experiment.state(path)
-    text = experiment.text(path)
-    if state is not FileState.PRESENT or text is None:
-        said = "is not in the record" if state is FileState.WITHHELD else "has no text"
-        return Unknown(reason=f"{path} {said}", decided_by=path, path=path)
-    if "wandb" not in text:
+    if lacking := unread(experiment, path):
+        return lacking
+    if "wandb" not in (experiment.text(path) or ""):
         return None
     name = module_of(path)
     known = next(

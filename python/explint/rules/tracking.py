@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from explint.model import Related, Severity
-from explint.package import FileState
 from explint.regex import regex
 from explint.rules.logged import Init, LogCall, RunLog, full_logs, run_logs
 from explint.rules.processes import Process, processes
 from explint.rules.registry import Hit, Unknown, rule
+from explint.rules.started import unread
 from explint.trace import facts as f
 from explint.trace.specialise import Env, condition, evaluate
 from explint.trace.specialise import Unknown as NotKnown
@@ -63,8 +63,8 @@ def no_init(experiment: Experiment) -> Iterator[Hit | Unknown]:
     path = experiment.profile.wandb.initialised_in
     if path is None:
         return
-    if experiment.state(path) is not FileState.PRESENT or not experiment.text(path):
-        yield Unknown(reason=f"{path} has no text", decided_by=path, path=path)
+    if lacking := unread(experiment, path):
+        yield lacking
         return
     logs = run_logs(experiment)
     started = any(log.inits or log.loggers for log in logs)

@@ -15,6 +15,7 @@ from explint.rules.cli import NOT_WHOLE
 from explint.rules.programs import Program, is_cut, programs
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.search import mentions_optuna, optimised, sources
+from explint.rules.started import module_of
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -91,7 +92,12 @@ def no_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
         if found.rule in NOT_WHOLE and found.path in texts
     ]
     word = re.compile(rf"\b{re.escape(key)}\b")
-    if any(word.search(text) for text in texts.values()) and _reads_switch(experiment, key):
+    blind = lacking and not programs(experiment).programs
+    if (
+        not blind
+        and any(word.search(text) for text in texts.values())
+        and _reads_switch(experiment, key)
+    ):
         return
     if any(
         re.search(rf"\$\{{\.*{re.escape(key)}\b", experiment.text(path) or "")
@@ -99,10 +105,13 @@ def no_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ):
         return
     if lacking:
+        starts = f"{(module_of(experiment.profile.commands.train) or '').replace('.', '/')}.py"
+        path = starts if starts in lacking else lacking[0]
         yield Unknown(
-            reason=f"`{key}` may be read in {lacking[0]}, which is not there or not whole",
-            decided_by=lacking[0],
-            path=lacking[0],
+            reason=f"`{key}` may be read, and what it changes may be set, in {path}, which is not "
+            "there or not whole",
+            decided_by=path,
+            path=path,
         )
         return
     seen = programs(experiment)
