@@ -37,6 +37,7 @@ from explint.rules.figures import (
     figure_quality,
 )
 from explint.rules.hydra import invalid_run_config, missing_section
+from explint.rules.invented import random_data, synthetic_fallback
 from explint.rules.keys import (
     key_in_wrong_section,
     struct_write,
@@ -118,6 +119,8 @@ def python_rules() -> tuple[PythonRule, ...]:
         child_process,
         no_cache_dir,
         cache_dir_ignored,
+        random_data,
+        synthetic_fallback,
         dropped_column,
         split_overlap,
         invalid_pyproject,

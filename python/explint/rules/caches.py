@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from explint.environment.imports import MAX_CHARACTERS
 from explint.model import Related, Severity
-from explint.rules.pipelines import given, is_spread, pipelines, sources
+from explint.rules.pipelines import given, is_spread, parsed, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
 
@@ -213,7 +211,7 @@ def cache_dir_ignored(experiment: Experiment) -> Iterator[Hit | Unknown]:
     suspects = {path: text for path, text in texts.items() if "cache" in text.lower()}
     ignored: list[tuple[str, _Function, ast.arg]] = []
     for path, text in suspects.items():
-        tree = _parsed(text)
+        tree = parsed(text)
         if tree is not None:
             ignored += ((path, function, arg) for function, arg in _ignored(tree))
     if not ignored:
@@ -233,17 +231,6 @@ def cache_dir_ignored(experiment: Experiment) -> Iterator[Hit | Unknown]:
             message=f"`{function.name}` takes `{arg.arg}` and never uses it.",
             help=f"Hand `{arg.arg}` to whatever loads the data or model, or drop the parameter.",
         )
-
-
-def _parsed(text: str) -> ast.Module | None:
-    if len(text) > MAX_CHARACTERS:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _ignored(tree: ast.Module) -> Iterator[tuple[_Function, ast.arg]]:
@@ -293,7 +280,7 @@ def _handed_on(texts: dict[str, str]) -> set[str]:
     """The functions that the code hands on as values, so that others may decide what they take."""
     found: set[str] = set()
     for text in texts.values():
-        tree = _parsed(text)
+        tree = parsed(text)
         if tree is None:
             continue
         called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}

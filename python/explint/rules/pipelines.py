@@ -6,13 +6,16 @@ process reaches.
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
+from explint.environment.imports import MAX_CHARACTERS
 from explint.rules.keys import Certain
 from explint.trace import facts as f
 from explint.trace.specialise import ABSENT, Unknown, condition, evaluate, specialise
@@ -58,9 +61,9 @@ class Pipeline:
         return self.special.env
 
     @cached_property
-    def certain(self) -> Certain:
+    def certain(self) -> OverData:
         """Which of its events happen for all that is known."""
-        return _OverData(self.trace, self.env)
+        return OverData(self.trace, self.env)
 
     @cached_property
     def events(self) -> list[tuple[int, f.AnyEvent]]:
@@ -146,7 +149,7 @@ class Pipeline:
         return self.certain.happens(event.guard)
 
 
-class _OverData(Certain):
+class OverData(Certain):
     """Takes loops over data to run, whatever made the data."""
 
     def _is_free(self, value: f.ValueId, depth: int) -> bool:
@@ -158,6 +161,10 @@ class _OverData(Certain):
             ):
                 return True
         return super()._is_free(value, depth)
+
+    def is_free(self, value: f.ValueId) -> bool:
+        """Whether a condition that is not decided asks nothing of the config."""
+        return self._free(value, 0)
 
 
 def given(
@@ -198,6 +205,18 @@ def sources(experiment: Experiment) -> dict[str, str]:
                 found[path] = text
         experiment.shared["data sources"] = found
     return found
+
+
+def parsed(text: str) -> ast.Module | None:
+    """A module's syntax tree; None where the text is too long, or no Python."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
