@@ -288,6 +288,9 @@ main()
         ("value = cfg.setdefault('late', 4) and cfg.late", 4),
         ("value = getattr(cfg.run, 'absent', 0)", 0),
         ("value = hasattr(cfg, 'run') and 'x' not in cfg", True),
+        ("value = 'ne' in cfg.run.model.name", True),
+        ("value = 'cnn' in cfg.run.model.name", False),
+        ("cfg.run.model.name = ['a', 'b']; value = 'b' in cfg.run.model.name", True),
     ],
 )
 def test_what_omegaconf_does(code: str, value: object) -> None:

@@ -45,6 +45,7 @@ from explint.rules.keys import (
     undefined_key,
 )
 from explint.rules.libraries import api_not_in_version, unsatisfiable
+from explint.rules.methods import config_ignored, same_method, unhandled_method
 from explint.rules.metrics import (
     config_mismatch,
     disjoint_history_keys,
@@ -89,6 +90,14 @@ from explint.rules.tracking import (
     sparse_logging,
     step_goes_backwards,
     trial_logged,
+)
+from explint.rules.training import (
+    amp_order,
+    log_of_zero,
+    no_zero_grad,
+    scheduler,
+    seed,
+    softmax_before_loss,
 )
 from explint.rules.trial import (
     crashes,
@@ -162,6 +171,15 @@ def python_rules() -> tuple[PythonRule, ...]:
         invalid_run_config,
         not_a_dict,
         key_in_wrong_section,
+        unhandled_method,
+        config_ignored,
+        same_method,
+        no_zero_grad,
+        softmax_before_loss,
+        scheduler,
+        seed,
+        amp_order,
+        log_of_zero,
         never_run,
         search_key_without_effect,
         invalid_search_space,

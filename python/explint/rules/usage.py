@@ -158,10 +158,10 @@ def unused_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## References
     - Criteria 2 and 7 of the experiment protocol
     """
-    runs = _judged(experiment)
+    runs = judged_runs(experiment)
     if not runs:
         return
-    words = _words(experiment)
+    words = code_words(experiment)
     found: dict[str, dict[Keys, list[RunConfig]]] = {}
     for run in runs:
         assert isinstance(run.doc, YamlDocument)
@@ -169,15 +169,19 @@ def unused_key(experiment: Experiment) -> Iterator[Hit | Unknown]:
             found.setdefault(str(keys[0]), {}).setdefault(keys, []).append(run)
     if not found:
         return
-    taken = _taken_whole(experiment)
+    taken = taken_whole(experiment)
     if taken is None:
         return
+    from explint.rules.methods import hard_coded
+
+    told = hard_coded(experiment)
     spread = _spread_names(experiment)
     for section in found:
         keys_of_section = {
             keys: where
             for keys, where in found[section].items()
-            if not any(keys[:n] in taken for n in range(len(keys) + 1))
+            if keys not in told
+            and not any(keys[:n] in taken for n in range(len(keys) + 1))
             and not spread.intersection(keys[:-1])
         }
         if keys_of_section:
@@ -213,7 +217,7 @@ def hard_coded_parameter(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## References
     - Criterion 2 of the experiment protocol
     """
-    runs = _judged(experiment)
+    runs = judged_runs(experiment)
     if not runs:
         return
     texts = _sources(experiment)
@@ -229,7 +233,7 @@ def hard_coded_parameter(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 ignored[name] = first
     if not ignored:
         return
-    taken = _taken_whole(experiment)
+    taken = taken_whole(experiment)
     if taken is None:
         return
     from explint.trace import facts as f
@@ -483,7 +487,7 @@ _DEPTH: Final = 8
 # ---- keys that are not read ----
 
 
-def _judged(experiment: Experiment) -> list[RunConfig]:
+def judged_runs(experiment: Experiment) -> list[RunConfig]:
     """The run configs, when all code that may read them is there."""
     package = experiment.package
     unread = any(found.rule in NOT_WHOLE for found in experiment.facts.findings)
@@ -512,7 +516,7 @@ def _sources(experiment: Experiment) -> list[str]:
     return found
 
 
-def _words(experiment: Experiment) -> set[str]:
+def code_words(experiment: Experiment) -> set[str]:
     """Every word of the code, and of the interpolations in the configs."""
     words: set[str] = set()
     for text in _sources(experiment):
@@ -565,7 +569,7 @@ def _leaf(run: RunConfig, name: str) -> tuple[Keys, Any] | None:
     return found[0] if len(found) == 1 else None
 
 
-def _taken_whole(experiment: Experiment) -> set[Keys] | None:
+def taken_whole(experiment: Experiment) -> set[Keys] | None:
     """The sections that the code takes as a whole, as paths in a run config.
 
     None where a part of the program is not known.

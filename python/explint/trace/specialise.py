@@ -357,6 +357,9 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
         case f.Integer():
             return int(row.text) if len(row.text) < _ITEMS else Unknown("the number is too long")
         case f.Has():
+            held = _held_in(row, env)
+            if held is not None:
+                return held
             found = lookup(row.root, row.path, row.version, env)
             if found is ABSENT:
                 return False
@@ -616,6 +619,21 @@ def lookup(root: int, path: Sequence[f.ValueId], version: int, env: Env) -> Tree
     """What a config holds at a path after ``version`` events."""
     keys = keys_of(path, env)
     return keys if isinstance(keys, Unknown) else at_keys(env.tree(root, version), keys)
+
+
+def _held_in(row: f.Has, env: Env) -> bool | Unknown | None:
+    """Whether a text or a list of the config holds what is looked for in it; None for a mapping,
+    which is asked for its keys."""
+    if not row.path:
+        return None
+    of = lookup(row.root, row.path[:-1], row.version, env)
+    if not isinstance(of, str | list):
+        return None
+    wanted = _evaluate(row.path[-1], env, 0)
+    if wanted is ABSENT or isinstance(wanted, Unknown) or _holds_unknown(of):
+        return _unknown(wanted)
+    found = _guarded(operator.contains, of, wanted)
+    return found if isinstance(found, bool | Unknown) else None
 
 
 def _surely_there(row: f.Has, env: Env) -> bool:
