@@ -12,11 +12,13 @@ ARGS ?=
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 DEPENDENCIES := $(VENV)/.dependencies
+NODE := $(VENV)/.node
+NODE_MODULES := action/node_modules/.package-lock.json
 EXTENSION := $(VENV)/.extension
 # Only these can change the extension or its metadata; Python files are used where they stand.
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup demo run test test-rust test-python lint format bench docs lock distributions libraries wheel clean
+.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -29,13 +31,21 @@ demo: setup ## Check the example packages (or DEMO=path)
 
 run: demo ## The same as demo
 
-test: lint test-rust test-python ## Everything a change must pass
+test: lint test-rust test-action test-python ## Everything a change must pass
 
 test-rust: $(DEPENDENCIES) ## Rust unit tests
 	cargo test --locked --package explint-core
 
 test-python: setup ## Python tests (ARGS='…' is handed to pytest)
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-action: $(NODE_MODULES) setup ## Tests of the GitHub Action, its types and its workflows
+	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check
+	cd action && PATH="$(abspath $(BIN)):$$PATH" EXPLINT="$(abspath $(BIN))/explint" npm run --silent test
+	$(BIN)/zizmor --offline --quiet --no-progress --pedantic action.yml post/action.yml
+
+action: $(NODE_MODULES) ## Bundle the action's sources into action/dist
+	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 
 lint: setup ## Formatting, clippy, ruff and mypy
 	cargo fmt --all --check
@@ -62,6 +72,12 @@ lock: $(DEPENDENCIES) ## Resolve requirements/dev.txt and Cargo.lock anew
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	    --quiet --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	    --quiet --output-file requirements/action.txt requirements/action.in
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	    --constraint requirements/dev.txt --quiet --output-file action/requirements.txt pyproject.toml
 	cargo update
 
 distributions: setup ## Look up anew which distributions need which others
@@ -75,7 +91,7 @@ wheel: $(DEPENDENCIES) ## Build a wheel into dist/
 
 clean: ## Remove everything that make creates
 	cargo clean
-	rm -rf $(VENV) dist benches/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) action/node_modules dist benches/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find python -name '_core*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,6 +102,15 @@ $(BIN)/python:
 
 $(DEPENDENCIES): requirements/dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+# GitHub runs the action on Node 24, which few machines have: it comes from the locked wheel.
+$(NODE): requirements/action.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/action.txt
+	@touch $@
+
+$(NODE_MODULES): $(NODE) action/package.json action/package-lock.json
+	cd action && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent
 	@touch $@
 
 $(EXTENSION): $(DEPENDENCIES) $(EXTENSION_SOURCES)

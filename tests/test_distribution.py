@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -52,13 +54,37 @@ def test_python_and_rust_carry_one_version() -> None:
     assert project["version"] == cargo["version"] == __version__
 
 
-def test_the_lock_names_no_index_and_hashes_everything() -> None:
-    lines = (ROOT / "requirements" / "dev.txt").read_text("utf-8").splitlines()
+def test_the_action_installs_this_version_beside_what_it_is_tested_with() -> None:
+    action = ROOT / "action"
+    release = json.loads((action / "release.json").read_text("utf-8"))
+    assert release["version"] == __version__
+    tested = pins(ROOT / "requirements" / "dev.txt")
+    installed = pins(action / "requirements.txt")
+    assert installed
+    assert installed <= tested
+
+
+def pins(lock: Path) -> set[str]:
+    """The `name==version` of a lock, whatever its markers."""
+    lines = lock.read_text("utf-8").splitlines()
+    return {re.split(r"[ ;\\]", line)[0] for line in lines if line[:1].isalnum()}
+
+
+LOCKS = ("requirements/dev.txt", "requirements/action.txt", "action/requirements.txt")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index_and_hashes_everything(lock: str) -> None:
+    lines = (ROOT / lock).read_text("utf-8").splitlines()
     assert not [line for line in lines if "://" in line or line.startswith("--")]
     pins = [number for number, line in enumerate(lines) if line[:1].isalnum()]
     assert pins
     assert all(lines[number].endswith("\\") for number in pins)
     assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in pins)
-    declared = {line.split("==")[0].split(" ")[0] for line in lines if line[:1].isalnum()}
+
+
+@pytest.mark.parametrize("lock", ["requirements/dev.txt", "action/requirements.txt"])
+def test_a_lock_holds_what_explint_needs(lock: str) -> None:
+    declared = {pin.split("==")[0] for pin in pins(ROOT / lock)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {word.split(">")[0].lower() for word in project["dependencies"]} <= declared
