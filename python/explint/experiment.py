@@ -227,6 +227,15 @@ class Experiment:
             self._traces[entry] = document if entry in document else None
         return self._traces[entry]
 
+    def starts(self, path: str) -> bool:
+        """Whether a module's file is there and does something when it is started.
+
+        What a mere part of others does is seen where they use it, and in the entry ``""``.
+        """
+        module = path.removesuffix(".py").replace("/", ".")
+        text = self.text(path)
+        return bool(text) and (module in ENTRIES or "__main__" in (text or ""))
+
     def refused(self, run_id: str) -> Refusal | None:
         """Why the training command does not carry a run id; None when it does."""
         from explint.compose.carry import refusal

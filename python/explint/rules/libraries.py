@@ -119,6 +119,7 @@ class _Search:
         self.roots = frozenset(self.tables)
         self.causes: dict[tuple[str, str, bool], _Cause] = {}
         self._uses: dict[str, FileUses] = {}
+        self._set_here: dict[str, bool] = {}
 
     def hits(self) -> Iterator[Hit]:
         """The findings, in order of place."""
@@ -165,6 +166,8 @@ class _Search:
         wrong: list[str | None] = [key for key in keywords if self._lacking(name, key)]
         if self._lacking(name):
             wrong = [None]
+        # Before the file is parsed: most suspects are attributes of the package's own subclasses.
+        wrong = [key for key in wrong if not self._is_set_here(self._missing(name, key))]
         if not wrong:
             return
         places = self._read(path).calls.get((at.line, at.column), {})
@@ -202,11 +205,21 @@ class _Search:
         found = table.find(name, number)
         return None if found is None else not isinstance(found, Absent)
 
+    def _missing(self, name: str, keyword: str | None) -> str:
+        """What the package would have to set itself for a use of ``name`` to work."""
+        if keyword is not None:
+            return name.rpartition(".")[2]
+        return self._absent(name).name
+
+    def _absent(self, name: str) -> Absent:
+        table, choice = self.tables[name.partition(".")[0]]
+        numbers = (*choice.newest, choice.admitted[0])
+        return next(a for n in numbers if isinstance(a := table.find(name, n), Absent))
+
     def _note(self, name: str, keyword: str | None, path: str, place: Place) -> None:
         table, choice = self.tables[name.partition(".")[0]]
         if keyword is None:
-            numbers = (*choice.newest, choice.admitted[0])
-            absent = next(a for n in numbers if isinstance(a := table.find(name, n), Absent))
+            absent = self._absent(name)
             owner, missing = absent.owner, absent.name
             states = table.attribute(f"{owner}.{missing}")
         else:
@@ -214,7 +227,7 @@ class _Search:
             states = table.accepts(name, keyword)
         key = (owner, missing, keyword is not None)
         if key not in self.causes:
-            if self._is_set_here(name.rpartition(".")[2] if keyword else missing):
+            if self._is_set_here(self._missing(name, keyword)):
                 return
             self.causes[key] = _Cause(table, choice, owner, missing, keyword is not None, states)
         known = self.causes[key].places
@@ -223,9 +236,13 @@ class _Search:
 
     def _is_set_here(self, name: str) -> bool:
         """Whether the package itself sets an attribute of that name on something."""
-        word = re.escape(name)
-        pattern = re.compile(rf"\.{word}\s*=(?!=)|setattr\([^)\n]*[\"']{word}[\"']")
-        return any(name in text and pattern.search(text) for text in self.environment.code.values())
+        if name not in self._set_here:
+            word = re.escape(name)
+            pattern = re.compile(rf"\.{word}\s*=(?!=)|setattr\([^)\n]*[\"']{word}[\"']")
+            self._set_here[name] = any(
+                name in text and pattern.search(text) for text in self.environment.code.values()
+            )
+        return self._set_here[name]
 
 
 def _name_of(value: f.ValueId, trace: f.EntryTrace, depth: int) -> str | None:

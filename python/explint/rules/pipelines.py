@@ -244,7 +244,7 @@ def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
     config = Unknown("no run was chosen")
     for path in experiment.profile.files.jobs or _FALLBACK:
         module = path.removesuffix(".py").replace("/", ".")
-        if not experiment.text(path):
+        if not experiment.starts(path):
             continue
         document = experiment.trace(module)
         entry = None if document is None else document.entry(module)

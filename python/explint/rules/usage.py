@@ -386,7 +386,7 @@ def _programs(experiment: Experiment) -> Iterator[tuple[TraceDocument, Specialis
             yield one.document, one.special
     for path in experiment.profile.files.jobs:
         module = path.removesuffix(".py").replace("/", ".")
-        if module in seen or experiment.state(path) is not FileState.PRESENT:
+        if module in seen or not experiment.starts(path):
             continue
         document = experiment.trace(module)
         entry = None if document is None else document.entry(module)
