@@ -44,6 +44,7 @@ from explint.rules.keys import (
     undefined_in_some_runs,
     undefined_key,
 )
+from explint.rules.labels import decode_ignore_index, label_leak, pad_token
 from explint.rules.libraries import api_not_in_version, unsatisfiable
 from explint.rules.methods import config_ignored, same_method, unhandled_method
 from explint.rules.metrics import (
@@ -132,6 +133,9 @@ def python_rules() -> tuple[PythonRule, ...]:
         synthetic_fallback,
         dropped_column,
         split_overlap,
+        label_leak,
+        decode_ignore_index,
+        pad_token,
         invalid_pyproject,
         no_project_table,
         build_fails,

@@ -91,7 +91,7 @@ class _Side:
     number: int = 0
 
 
-class _Sides:
+class Sides:
     """The two sides of a pipeline; ``known`` is false where the data of one of them is not.
 
     ``rest`` is the data of loops of which it is not known what they are for.
@@ -446,20 +446,21 @@ def split_overlap(experiment: Experiment) -> Iterator[Hit | Unknown]:
     yield from (found[at] for at in sorted(found))
 
 
-def _sides(pipeline: Pipeline) -> _Sides:
+def sides(pipeline: Pipeline) -> Sides:
+    """What trains and evaluates in a pipeline, worked out once."""
     found = pipeline.notes.get("sides")
-    if not isinstance(found, _Sides):
-        found = pipeline.notes["sides"] = _Sides(pipeline)
+    if not isinstance(found, Sides):
+        found = pipeline.notes["sides"] = Sides(pipeline)
     return found
 
 
 def _shared(pipeline: Pipeline) -> Iterator[Hit]:
-    """Data on both sides."""
-    sides = _sides(pipeline)
-    if not sides.train or not sides.evaluate:
+    """Data on both both."""
+    both = sides(pipeline)
+    if not both.train or not both.evaluate:
         return
-    trained = [(side, part) for side in sides.train for part in side.parts]
-    for side in sides.evaluate:
+    trained = [(side, part) for side in both.train for part in side.parts]
+    for side in both.evaluate:
         for part in side.parts:
             for other, seen in trained:
                 if seen.crosses(part):
@@ -470,13 +471,13 @@ def _shared(pipeline: Pipeline) -> Iterator[Hit]:
                         "Choose parts that share no row.",
                         (other.place, "The others train here."),
                     )
-    if not sides.known or None in sides.rest:
+    if not both.known or None in both.rest:
         return
-    others = [part for found in sides.rest for part in found or ()]
+    others = [part for found in both.rest for part in found or ()]
     if any(not any(seen.covers(part) for _, seen in trained) for part in others):
         return
     first: tuple[_Side, _Side] | None = None
-    for side in sides.evaluate:
+    for side in both.evaluate:
         covering = [other for part in side.parts for other, seen in trained if seen.covers(part)]
         if not covering:
             return
@@ -494,12 +495,12 @@ def _shared(pipeline: Pipeline) -> Iterator[Hit]:
 
 def _selected(pipeline: Pipeline) -> Iterator[Hit]:
     """Test data that selects."""
-    sides = _sides(pipeline)
-    if not sides.train:
+    both = sides(pipeline)
+    if not both.train:
         return
-    if sides.searched and sides.known and all(_is_test(side) for side in sides.searched):
-        side = sides.searched[0]
-        if not sides.is_returned(side):
+    if both.searched and both.known and all(_is_test(side) for side in both.searched):
+        side = both.searched[0]
+        if not both.is_returned(side):
             return
         yield _hit(
             pipeline,
@@ -509,10 +510,10 @@ def _selected(pipeline: Pipeline) -> Iterator[Hit]:
             None,
         )
         return
-    for side in sides.evaluate:
+    for side in both.evaluate:
         if not _is_test(side):
             continue
-        place = sides.kept_by(side)
+        place = both.kept_by(side)
         if place is not None:
             yield _hit(
                 pipeline,
