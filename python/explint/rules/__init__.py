@@ -36,6 +36,7 @@ from explint.rules.figures import (
     figure_outside_evaluate,
     figure_quality,
 )
+from explint.rules.holdouts import fit_before_split, shared_transform
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.invented import random_data, synthetic_fallback
 from explint.rules.keys import (
@@ -134,6 +135,8 @@ def python_rules() -> tuple[PythonRule, ...]:
         dropped_column,
         split_overlap,
         label_leak,
+        shared_transform,
+        fit_before_split,
         decode_ignore_index,
         pad_token,
         invalid_pyproject,

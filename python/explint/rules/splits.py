@@ -30,7 +30,8 @@ _SAME_ROWS: Final = frozenset(
 _SOME_ROWS: Final = frozenset({"filter", "shuffle", "sort", "shard", "take", "skip"})
 _SLICED: Final = regex(r"(\w+)(?:\[(\d*)(%?):(\d*)(%?)\])?")
 _EVALUATES: Final = regex(
-    r"(?:^|_)(?:eval|evaluate|evaluation|valid|validate|validation|test)(?:_|$)", re.I
+    r"(?:^|_)(?:eval|evaluate|evaluation|valid|validate|validation|test|accuracy|metrics?|scores?)(?:_|$)",
+    re.I,
 )
 _SCORES: Final = regex(r"(?:\.argmax|\.update|\.add_batch|cross_entropy|accuracy_score|\.topk)$")
 _TEST: Final = frozenset({"test", "testing"})
@@ -92,9 +93,10 @@ class _Side:
 
 
 class Sides:
-    """The two sides of a pipeline; ``known`` is false where the data of one of them is not.
+    """The two sides of a pipeline.
 
-    ``rest`` is the data of loops of which it is not known what they are for.
+    ``unknown`` is where something trains or evaluates on data that is not known. ``rest`` is the
+    data of loops of which it is not known what they are for.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -103,12 +105,13 @@ class Sides:
         self.train: list[_Side] = []
         self.evaluate: list[_Side] = []
         self.rest: list[tuple[Part, ...] | None] = []
-        self.known = True
+        self.unknown: list[f.Event] = []
         self._find()
 
     def _find(self) -> None:
         learns = self._loops_of(lambda name: name.endswith(("backward", ".step")))
         scores = self._loops_of(lambda name: bool(_SCORES.search(name)))
+        answers = self._loops_of(lambda name: name.endswith(".generate"))
         evals = any(call.name.endswith(".eval") for _, call in self.pipeline.calls)
         for number, event in self.pipeline.events:
             if isinstance(event, f.LoopStart):
@@ -116,7 +119,8 @@ class Sides:
                 if loop.kind not in ("for", "comprehension") or not self._is_data(loop.over):
                     continue
                 function = self.trace.calls[event.call].function.rpartition(".")[2]
-                is_eval = bool(_EVALUATES.search(function)) or (evals and event.loop in scores)
+                is_eval = bool(_EVALUATES.search(function)) or event.loop in answers
+                is_eval = is_eval or (evals and event.loop in scores)
                 if event.loop in learns:
                     self._add(self.train, loop.over, event, event.loop, number)
                 elif is_eval:
@@ -158,7 +162,8 @@ class Sides:
     def _is_data(self, value: f.ValueId) -> bool:
         for part in parts(self.trace, value):
             row = self.trace.values[part]
-            if self.pipeline.name_of(row).endswith("DataLoader"):
+            name = self.pipeline.name_of(row)
+            if name.endswith("DataLoader") or name == "datasets.load_dataset":
                 return True
         return False
 
@@ -167,7 +172,7 @@ class Sides:
     ) -> None:
         found = self.parts_of(value, 0)
         if found is None or not self.pipeline.happens(event):
-            self.known = False
+            self.unknown.append(event)
             return
         side.append(_Side(found, event.place, event, loop, number))
 
@@ -308,7 +313,10 @@ class Sides:
 
     @property
     def searched(self) -> list[_Side]:
-        """The evaluations inside the objective of a study."""
+        """The evaluations inside the objective of a study; none where one of them is on data that
+        is not known."""
+        if any(self._inside(event.guard, self._studies) for event in self.unknown):
+            return []
         return [s for s in self.evaluate if self._inside(s.event.guard, self._studies)]
 
     def is_returned(self, side: _Side) -> bool:
@@ -471,7 +479,7 @@ def _shared(pipeline: Pipeline) -> Iterator[Hit]:
                         "Choose parts that share no row.",
                         (other.place, "The others train here."),
                     )
-    if not both.known or None in both.rest:
+    if both.unknown or None in both.rest:
         return
     others = [part for found in both.rest for part in found or ()]
     if any(not any(seen.covers(part) for _, seen in trained) for part in others):
@@ -496,10 +504,9 @@ def _shared(pipeline: Pipeline) -> Iterator[Hit]:
 def _selected(pipeline: Pipeline) -> Iterator[Hit]:
     """Test data that selects."""
     both = sides(pipeline)
-    if not both.train:
-        return
-    if both.searched and both.known and all(_is_test(side) for side in both.searched):
-        side = both.searched[0]
+    searched = both.searched
+    if searched and all(_is_test(side) for side in searched):
+        side = searched[0]
         if not both.is_returned(side):
             return
         yield _hit(
@@ -509,6 +516,8 @@ def _selected(pipeline: Pipeline) -> Iterator[Hit]:
             "Search on a validation split, and use the test split once, at the end.",
             None,
         )
+        return
+    if not both.train:
         return
     for side in both.evaluate:
         if not _is_test(side):
