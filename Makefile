@@ -42,7 +42,7 @@ test-python: setup ## Python tests (ARGS='…' is handed to pytest)
 test-action: $(NODE_MODULES) setup ## Tests of the GitHub Action, its types and its workflows
 	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check
 	cd action && PATH="$(abspath $(BIN)):$$PATH" EXPLINT="$(abspath $(BIN))/explint" npm run --silent test
-	$(BIN)/zizmor --offline --quiet --no-progress --pedantic action.yml post/action.yml
+	$(BIN)/zizmor --offline --quiet --no-progress --pedantic action.yml post/action.yml docs/workflows/*.yml
 
 action: $(NODE_MODULES) ## Bundle the action's sources into action/dist
 	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent build

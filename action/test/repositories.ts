@@ -61,6 +61,8 @@ export interface Script {
   stderr?: string
   /** Milliseconds to sleep first. */
   sleep?: number
+  /** JavaScript to run in place of writing `report`, with `fs` and `args` at hand. */
+  body?: string
 }
 
 export interface FakeExplint {
@@ -75,7 +77,8 @@ export function fakeExplint(script: Script): FakeExplint {
   const program = path.join(folder, 'explint')
   const log = path.join(folder, 'calls')
   const report = typeof script.report === 'object' ? JSON.stringify(script.report) : script.report
-  const plan = JSON.stringify({ ...script, report, log })
+  const { body = '', ...rest } = script
+  const plan = JSON.stringify({ ...rest, report, log })
   fs.writeFileSync(
     program,
     `#!${process.execPath}
@@ -85,6 +88,7 @@ const args = process.argv.slice(2)
 fs.appendFileSync(plan.log, JSON.stringify({ args, cwd: process.cwd(), env: process.env }) + '\\n')
 setTimeout(() => {
   const file = args.find((a) => a.startsWith('--output=json:'))?.slice(14)
+  ${body}
   if (plan.report !== undefined) fs.writeFileSync(file, plan.report)
   fs.writeSync(1, plan.stdout ?? '')
   fs.writeSync(2, plan.stderr ?? '')
