@@ -6,6 +6,7 @@ A case file is named after its rule and titled with the rule's name. Each sectio
     <!-- profile: NAME -->              full-trial when left out
     <!-- record -->                     a part of a package: an empty file is a withheld one
     <!-- run: ID -->                    a run that the experiment names, beside its files
+    <!-- hypothesis: TEXT -->           what a judge record says of the research method
     <!-- encoding: NAME -->             how the section's files are encoded, UTF-8 when left out
     `path/to/file`:                     followed by a code block: laid over the base package
     `path/to/file`: deleted             taken out of the base package
@@ -30,6 +31,7 @@ _EXPECT_PATH = re.compile(r"<!--\s*expect:\s*([\w/-]+)\s+([^\s:]+)(?::(\d+))?\s*
 _PROFILE = re.compile(r"<!--\s*profile:\s*(\S+)\s*-->")
 _ENCODING = re.compile(r"<!--\s*encoding:\s*(\S+)\s*-->")
 _RUN = re.compile(r"<!--\s*run:\s*(.+?)\s*-->")
+_HYPOTHESIS = re.compile(r"<!--\s*hypothesis:\s*(.+?)\s*-->")
 _RECORD = re.compile(r"<!--\s*record\s*-->")
 _EXPECT = re.compile(r"\s*(?:#|<!--)\s*expect(-above)?:\s*([\w/-]+)\s*(?:-->)?\s*$")
 
@@ -48,6 +50,7 @@ class Case:
     fires: bool
     source: str
     record: bool = False
+    hypothesis: str = ""
     profile: str = "full-trial"
     encoding: str = "utf-8"
     runs: list[str] = field(default_factory=list)
@@ -114,6 +117,8 @@ def read_cases(path: Path) -> list[Case]:
             cases[-1].profile = profile[1]
         elif run := _RUN.fullmatch(line):
             cases[-1].runs.append(run[1])
+        elif hypothesis := _HYPOTHESIS.fullmatch(line):
+            cases[-1].hypothesis = hypothesis[1]
         elif encoding := _ENCODING.fullmatch(line):
             cases[-1].encoding = encoding[1]
         elif expected := _EXPECT_PATH.fullmatch(line):

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import pytest
 
 import explint
 from case_files import Case, base_package, load_cases
 from explint.model import PackageReport, Severity
+from explint.package import Record
+from explint.pipeline import CheckOptions, _check_packages
 from explint.rules.table import rule_table
+from explint.source import package_of_files
 
 CASES = load_cases()
 
 
 def check(
-    files: Mapping[str, str | bytes], profile: str, partial: bool = False, runs: Sequence[str] = ()
+    files: Mapping[str, str | bytes],
+    profile: str,
+    partial: bool = False,
+    runs: Sequence[str] = (),
+    hypothesis: str = "",
 ) -> PackageReport:
+    if hypothesis:
+        record = Record(hypothesis=hypothesis)
+        package = msgspec.structs.replace(package_of_files(files), record=record)
+        options = CheckOptions(isolated=True, flags={"profile": profile})
+        (answer,) = _check_packages([package], options)
+        assert isinstance(answer, tuple)
+        return answer[0]
     report = explint.check(files, profile=profile, partial=partial, runs=runs)
-    (package,) = report.packages
-    return package
+    (checked,) = report.packages
+    return checked
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_case(case: Case) -> None:
-    package = check(case.package(), case.profile, case.record, case.runs)
+    package = check(case.package(), case.profile, case.record, case.runs, case.hypothesis)
     found = {(f.rule, f.path, f.line) for f in package.findings if f.rule == case.rule}
     assert found == case.expected, case.source
     if not case.fires:

@@ -33,6 +33,9 @@ _STUDY = regex(
     r"\b(create_study|load_study|Study\(|OptunaSearch|OptunaSweeper|OptunaSearchCV"
     r"|hyperparameter_search|optuna_integration)\b"
 )
+_READS_SPACE = regex(
+    r"""(\.search_spaces?\b|\[["']search_spaces?["']\]|\bget\(["']search_spaces?["'])"""
+)
 _SWEEPER = regex(r"hydra/sweeper\s*:\s*optuna")
 _RUNS_STUDY = regex(r"(^|\.)optuna\.(study\.)?(create_study|load_study|Study)$")
 _FLOAT_KINDS = frozenset(
@@ -146,7 +149,8 @@ def never_run(experiment: Experiment) -> Iterator[Hit | Unknown]:
     come to it. Hydra's Optuna sweeper and the searches of Ray, scikit-learn and Transformers count
     as studies.
 
-    While a module of the package is not there to be read, the rule does not decide.
+    While a module of the package is not there to be read, the rule does not decide, nor does it
+    where code reads `search_space` for a search of its own.
 
     ## Why is this bad
     The report speaks of tuned hyperparameters, and the values are the ones that somebody wrote into
@@ -194,6 +198,15 @@ def never_run(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 reason=f"a study may be run in {path}, whose text is not there",
                 decided_by=path,
                 path=path,
+            )
+            return
+        own = next((path for path, text in texts.items() if _READS_SPACE.search(text)), None)
+        if own is not None:
+            # Where the method under test is a search itself, the space may be its own.
+            yield Unknown(
+                reason=f"{own} reads the search space without a study, and may search by itself",
+                decided_by="a reader of that search",
+                path=own,
             )
             return
         yield _never_run(asking, "no module creates a study")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from explint.model import RuleStatus, Severity
+from explint.model import Severity
 from explint.regex import regex
 from explint.rules.programs import Program, programs
 from explint.rules.registry import Hit, Unknown, rule
@@ -30,7 +30,7 @@ _NUMBER: Final = regex(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
 _CODE_NUMBER: Final = regex(r"(?<![\w.\"'])(\d+\.\d+)(?![\w.])")
 
 
-@rule("results/literal-metric", code="RES001", severity=Severity.ERROR, criteria=(4, 8))
+@rule("results/literal-metric", code="RES001", severity=Severity.ERROR, criteria=())
 def literal_metric(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """A literal or random number is logged as a metric.
 
@@ -54,7 +54,7 @@ def literal_metric(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ```
 
     ## References
-    - Criteria 4 and 8 of the experiment protocol
+    - The experiment protocol, which takes it for granted that numbers come from a model
     """
     if not any("wandb" in text for text in sources(experiment).values()):
         return
@@ -110,13 +110,7 @@ def _is_plain(trace: f.EntryTrace, value: int) -> bool:
     return isinstance(row, f.Literal) and row.value in _PLAIN
 
 
-@rule(
-    "results/expected-number",
-    code="RES002",
-    severity=Severity.ERROR,
-    criteria=(4, 8),
-    status=RuleStatus.PREVIEW,
-)
+@rule("results/expected-number", code="RES002", severity=Severity.ERROR, criteria=())
 def expected_number(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """A number of the hypothesis' expected result stands in the code.
 
@@ -142,7 +136,7 @@ def expected_number(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ```
 
     ## References
-    - Criteria 4 and 8 of the experiment protocol
+    - The experiment protocol, which takes it for granted that numbers come from a model
     """
     record = experiment.package.record
     if record is None or not record.hypothesis:
@@ -198,7 +192,7 @@ def _code_lines(text: str) -> list[str]:
     return ["".join(line) for line in blanked]
 
 
-@rule("results/overwritten-output", code="RES004", severity=Severity.WARNING, criteria=(8,))
+@rule("results/overwritten-output", code="RES004", severity=Severity.WARNING, criteria=())
 def overwritten_output(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """An output file of training has the same path in every run.
 
@@ -223,7 +217,7 @@ def overwritten_output(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ```
 
     ## References
-    - Criterion 8 of the experiment protocol
+    - The experiment protocol, whose runs share one `results_dir`
     """
     from explint.artifacts.files import written
     from explint.artifacts.paths import ANY, RESULTS, RUN, Paths, name_of
@@ -297,7 +291,7 @@ def _asks_for_files(guard: int, program: Program) -> bool:
     return False
 
 
-@rule("results/constant-comparison", code="RES006", severity=Severity.WARNING, criteria=(4, 8))
+@rule("results/constant-comparison", code="RES006", severity=Severity.WARNING, criteria=())
 def constant_comparison(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """A comparison of texts that can never be true.
 
@@ -320,7 +314,7 @@ def constant_comparison(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ```
 
     ## References
-    - Criteria 4 and 8 of the experiment protocol
+    - The experiment protocol, which takes it for granted that numbers come from a model
     """
     pattern = re.compile(
         r"\.(?P<how>lower|upper)\(\)\s*(?P<op>==|!=|not in|in)\s*"

@@ -449,6 +449,9 @@ def optuna_on(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 row = told.setdefault(at, (event, count, {}, {}))
                 row[2].setdefault(program.run_id)
                 row[3].setdefault(program.mode.name)
+    if told and any(isinstance(answer, Hit) for answer in no_mode.function(experiment)):
+        # A switch that nothing reads is the one cause.
+        return
     for (path, line), (event, count, runs, modes) in told.items():
         yield Hit(
             path=path,
