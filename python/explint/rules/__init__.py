@@ -37,6 +37,7 @@ from explint.rules.figures import (
     figure_quality,
 )
 from explint.rules.holdouts import fit_before_split, shared_transform
+from explint.rules.hub import invalid_hub_id
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.invented import random_data, synthetic_fallback
 from explint.rules.keys import (
@@ -133,6 +134,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         random_data,
         synthetic_fallback,
         dropped_column,
+        invalid_hub_id,
         split_overlap,
         label_leak,
         shared_transform,

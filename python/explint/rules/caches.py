@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from explint.model import Related, Severity
 from explint.rules.pipelines import given, is_spread, parsed, pipelines, sources
@@ -35,8 +36,7 @@ _FILES: Final = frozenset(
 _MADE_UP: Final = frozenset({"FakeData", "ImageFolder", "DatasetFolder", "VisionDataset"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Loader:
+class _Loader(msgspec.Struct, frozen=True):
     """Where a loader takes its cache folder: a keyword, perhaps a position too."""
 
     keyword: str

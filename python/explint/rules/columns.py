@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from explint.model import Related, Severity
 from explint.rules.pipelines import given, is_spread, pipelines, sources
@@ -39,8 +41,7 @@ _PROGRESS: Final = re.compile(r"(?:^|\.)tqdm$")
 _MANY: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """What is known of a dataset's columns.
 
     ``gone`` holds those that were taken away, with how and where. ``only`` are all that it can
@@ -48,7 +49,7 @@ class Columns:
     it is a mapping from splits to datasets.
     """
 
-    gone: dict[str, tuple[str, f.Place]] = field(default_factory=dict)
+    gone: dict[str, tuple[str, f.Place]] = msgspec.field(default_factory=dict)
     only: frozenset[str] | None = None
     why: tuple[str, f.Place] | None = None
     parts: bool = False
@@ -141,8 +142,7 @@ def dropped_column(experiment: Experiment) -> Iterator[Hit | Unknown]:
             yield hit
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(msgspec.Struct, frozen=True):
     name: str
     place: f.Place
     lost: tuple[str, f.Place]

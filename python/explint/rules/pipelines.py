@@ -10,10 +10,11 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from explint.environment.imports import MAX_CHARACTERS
 from explint.rules.keys import Certain
@@ -31,8 +32,7 @@ _DATA: Final = re.compile(
 _DEPTH: Final = 40
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True, dict=True):
     """One process of a run, or a module under no config.
 
     ``run_id`` and ``mode`` are None where no config is known. ``cheap`` says that the mode only
@@ -47,7 +47,7 @@ class Pipeline:
     document: f.TraceDocument
     special: Specialised
     elsewhere: frozenset[str] = frozenset()
-    notes: dict[str, object] = field(default_factory=dict)
+    notes: dict[str, object] = msgspec.field(default_factory=dict)
     """What one rule found out and others use too, by a name of its own."""
 
     @property

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from explint.model import Related, Severity
 from explint.regex import regex
@@ -41,8 +43,7 @@ _KEEPS: Final = regex(
 _DEEP: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Rows of a split of a dataset.
 
     ``rows`` are the positions, from and to, when the rows of ``base`` at these positions are meant;
@@ -81,8 +82,7 @@ class Part:
         return max(a, c) < min(b_, d_) and (a, b_) != (c, d_)
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
+class _Side(msgspec.Struct, frozen=True):
     """Data that trains or evaluates, and where."""
 
     parts: tuple[Part, ...]
