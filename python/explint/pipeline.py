@@ -49,7 +49,7 @@ from explint.verdict import OpenQuestion, build_verdict
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-RULES_VERSION = "4"
+RULES_VERSION = "5"
 """Raised whenever a rule may answer differently on the same package."""
 
 _TRIAL = 9

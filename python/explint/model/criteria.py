@@ -27,7 +27,7 @@ CRITERIA: dict[int, Criterion] = {
         Criterion(
             number=4,
             title="Model implementation",
-            undecided="shapes, devices and which layers train are not judged yet",
+            undecided="shapes, devices and label spaces are not judged yet",
         ),
         Criterion(number=5, title="File structure"),
         Criterion(number=6, title="WandB integration"),

@@ -47,6 +47,7 @@ from explint.rules.keys import (
     undefined_key,
 )
 from explint.rules.labels import decode_ignore_index, label_leak, pad_token
+from explint.rules.layers import eval_mode, no_gradient, stale_optimizer, untrained_head
 from explint.rules.libraries import api_not_in_version, unsatisfiable
 from explint.rules.methods import config_ignored, same_method, unhandled_method
 from explint.rules.metrics import (
@@ -183,7 +184,11 @@ def python_rules() -> tuple[PythonRule, ...]:
         unhandled_method,
         config_ignored,
         same_method,
+        untrained_head,
+        stale_optimizer,
+        no_gradient,
         no_zero_grad,
+        eval_mode,
         softmax_before_loss,
         scheduler,
         seed,

@@ -29,6 +29,7 @@ _OPTIMIZER: Final = re.compile(
     r"(AdamW|Adafactor)$|^bitsandbytes\.optim\.\w+$|^timm\.optim\.\w+$"
 )
 _GRAD_OFF: Final = re.compile(r"^(\s*)with\b.*\b(no_grad|inference_mode)\(")
+_ONE_LINE: Final = re.compile(r"^\s*with\b[^#]*\):\s*[^\s#]")
 _GRAD_OFF_DECORATOR: Final = re.compile(r"^(\s*)@(torch\.)?(autograd\.)?(no_grad|inference_mode)\b")
 _LAYER: Final = re.compile(
     r"^torch\.nn\.(Linear|Bilinear|Conv\w+|Embedding\w*|LSTM\w*|GRU\w*|RNN\w*|Transformer\w*"
@@ -307,6 +308,9 @@ def _find_off(experiment: Experiment) -> _Off | None:
             if found is None:
                 continue
             begin = number
+            if with_ is not None and _ONE_LINE.match(line):
+                ranges.setdefault(path, []).append((number - 1, number))
+                continue
             if decorator is not None:
                 # The body begins behind the line that ends the signature.
                 while begin < len(lines) and not re.match(r"\s*(async\s+)?def\b", lines[begin - 1]):

@@ -156,7 +156,8 @@ def softmax_before_loss(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     from explint.rules.gradients import trainings
 
-    told: set[tuple[str, int]] = set()
+    # Several losses may be handed what one softmax gives.
+    found: dict[tuple[str, int], dict[tuple[str, int], tuple[Training, f.LibraryCall, str]]] = {}
     for one in trainings(experiment):
         for number, event in one.calls:
             names = _doubled(one, number, event)
@@ -166,23 +167,26 @@ def softmax_before_loss(experiment: Experiment) -> Iterator[Hit | Unknown]:
             if given is None:
                 continue
             applied = [_applied(one, base, names, 0) for base in _unshaped(one, given)]
-            at = (one.path_of(event.place), event.place.line)
-            if not applied or None in applied or at in told:
+            if not applied or None in applied:
                 continue
-            told.add(at)
+            first = next(a for a in applied if a is not None).place
             what = "softmax" if names is _SOFTMAX else "sigmoid"
-            first = next(a for a in applied if a is not None)
-            yield _hit(
-                one,
-                event,
-                f"The loss applies the {what} itself, and is handed the result of a {what}.",
-                "Hand the loss the logits.",
-                Related(
-                    path=one.path_of(first.place),
-                    line=first.place.line,
-                    message=f"The {what} is applied here.",
-                ),
+            found.setdefault((one.path_of(first), first.line), {}).setdefault(
+                (one.path_of(event.place), event.place.line), (one, event, what)
             )
+    for (path, line), losses in found.items():
+        (one, event, what), *others = losses.values()
+        yield _hit(
+            one,
+            event,
+            f"The loss applies the {what} itself, and is handed the result of a {what}.",
+            "Hand the loss the logits.",
+            Related(path=path, line=line, message=f"The {what} is applied here."),
+            *(
+                Related(path=a.path_of(e.place), line=e.place.line, message="So is this loss.")
+                for a, e, _ in others
+            ),
+        )
 
 
 def _doubled(one: Training, number: int, event: f.LibraryCall) -> frozenset[str] | None:
