@@ -11,7 +11,7 @@ import explint
 from case_files import Case, base_package, load_cases
 from explint.model import PackageReport, Severity
 from explint.package import Record
-from explint.pipeline import CheckOptions, _check_packages
+from explint.pipeline import CheckOptions, check_packages
 from explint.rules.table import rule_table
 from explint.source import package_of_files
 
@@ -29,7 +29,7 @@ def check(
         record = Record(hypothesis=hypothesis)
         package = msgspec.structs.replace(package_of_files(files), record=record)
         options = CheckOptions(isolated=True, flags={"profile": profile})
-        (answer,) = _check_packages([package], options)
+        (answer,) = check_packages([package], options)
         assert isinstance(answer, tuple)
         return answer[0]
     report = explint.check(files, profile=profile, partial=partial, runs=runs)

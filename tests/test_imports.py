@@ -67,6 +67,8 @@ ROOMS: dict[str, frozenset[str]] = {
         "verdict",
     },
     "compare": DATA | {"fingerprint", "pipeline", "source"},
+    "judge": DATA
+    | {"compose", "core", "environment", "experiment", "pipeline", "protocol", "source"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE

@@ -122,7 +122,7 @@ def check_stream(
         KeyboardInterrupt: Ctrl-C was pressed.
     """
     packages = open_sources(locations, rev=options.rev, limits=options.limits, stdin=stdin)
-    yield from _check_packages(packages, options)
+    yield from check_packages(packages, options)
 
 
 def check(
@@ -164,7 +164,7 @@ def check(
         package = msgspec.structs.replace(
             package_of_files(source), runs=tuple(Run(run_id) for run_id in runs)
         )
-        results = _check_packages([_as_part(package) if partial else package], options)
+        results = check_packages([_as_part(package) if partial else package], options)
     else:
         results = check_stream([str(source)], options)
     summary = Summary()
@@ -202,9 +202,10 @@ class _Job(msgspec.Struct, frozen=True):
     minor: int
 
 
-def _check_packages(
+def check_packages(
     packages: Iterable[Package | InputError], options: CheckOptions
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+    """``check_stream`` for packages that are at hand; the results come in their order."""
     here = _Checker(options)
     following = iter(packages)
     jobs = options.jobs or os.cpu_count() or 1

@@ -19,6 +19,7 @@ COMMANDS = (
     "completion",
     "compose",
     "config",
+    "judge",
     "profile",
     "rule",
     "rules",

@@ -1,6 +1,6 @@
-"""The JSON Schemas of the ``json`` and ``jsonl`` reports, made from the structs they encode.
+"""The JSON Schemas of the JSON reports, made from the structs they encode.
 
-``python -m explint.report.schema FOLDER`` writes both files.
+``python -m explint.report.schema FOLDER`` writes them all.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from explint.model import SCHEMA_VERSION, PackageReport, Report
+from explint.model.judgement import JUDGEMENT_VERSION, Judgement
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-FILES = ("report.schema.json", "report-line.schema.json")
+FILES = ("report.schema.json", "report-line.schema.json", "judgement.schema.json")
 
 
 def report_schema() -> dict[str, Any]:
@@ -33,25 +34,34 @@ def line_schema() -> dict[str, Any]:
     return schema
 
 
-def _document(struct: type[msgspec.Struct], name: str, title: str) -> dict[str, Any]:
+def judgement_schema() -> dict[str, Any]:
+    """The schema of the JSON report of ``explint judge``."""
+    return _document(
+        Judgement, "judgement", "What explint says of an LLM judge.", JUDGEMENT_VERSION
+    )
+
+
+def _document(
+    struct: type[msgspec.Struct], name: str, title: str, version: int = SCHEMA_VERSION
+) -> dict[str, Any]:
     (reference,), definitions = msgspec.json.schema_components(
         (struct,), ref_template="#/$defs/{name}"
     )
     for definition in definitions.values():
         if definition.get("type") == "object":
-            _complete(definition)
+            _complete(definition, version)
     root = definitions.pop(reference["$ref"].rpartition("/")[2])
     root.pop("title", None)
     return {
         "$schema": DIALECT,
-        "$id": f"urn:explint:schema:{name}:{SCHEMA_VERSION}",
+        "$id": f"urn:explint:schema:{name}:{version}",
         "title": title,
         **root,
         "$defs": dict(sorted(definitions.items())),
     }
 
 
-def _complete(definition: dict[str, Any]) -> None:
+def _complete(definition: dict[str, Any], version: int) -> None:
     """Says of an object what the encoder does: it writes every field, defaults too."""
     properties = definition.get("properties", {})
     definition["required"] = list(properties)
@@ -59,7 +69,7 @@ def _complete(definition: dict[str, Any]) -> None:
     for name, field in properties.items():
         field.pop("default", None)
         if name == "schema_version":
-            properties[name] = {"const": SCHEMA_VERSION}
+            properties[name] = {"const": version}
         elif field.get("type") == "integer":
             first = name in ("line", "column", "end_line", "end_column", "criterion")
             field["minimum"] = 1 if first else 0
@@ -68,8 +78,10 @@ def _complete(definition: dict[str, Any]) -> None:
 
 
 def write(folder: Path) -> None:
-    """Writes both schemas into a folder."""
-    for name, schema in zip(FILES, (report_schema(), line_schema()), strict=True):
+    """Writes the schemas into a folder."""
+    for name, schema in zip(
+        FILES, (report_schema(), line_schema(), judgement_schema()), strict=True
+    ):
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
 

@@ -1,0 +1,1 @@
+"""LLM verdicts: read, compared with the code, confirmed or refuted."""
