@@ -36,7 +36,7 @@ from explint.rules.figures import (
     figure_outside_evaluate,
     figure_quality,
 )
-from explint.rules.holdouts import fit_before_split, shared_transform
+from explint.rules.holdouts import fit_before_split, shared_transform, unused_test_split
 from explint.rules.hub import invalid_hub_id
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.invented import random_data, synthetic_fallback
@@ -140,6 +140,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         label_leak,
         shared_transform,
         fit_before_split,
+        unused_test_split,
         decode_ignore_index,
         pad_token,
         invalid_pyproject,

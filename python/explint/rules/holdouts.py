@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from explint.model import Related, Severity
 from explint.regex import regex
-from explint.rules.flow import parts
+from explint.rules.flow import made_of, parts
 from explint.rules.pipelines import given, is_spread, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
+from explint.rules.splits import sides
 from explint.trace import facts as f
 from explint.trace.specialise import evaluate
 
@@ -263,3 +264,109 @@ def _fitted(pipeline: Pipeline, value: f.ValueId) -> tuple[str, f.Place] | None:
     if not _FITTED.fullmatch(made) or "Hashing" in made:
         return None
     return made.rpartition(".")[2], pipeline.trace.events[row.event].place
+
+
+_PASSES_ON: Final = frozenset({_LOADER, "torch.utils.data.Subset", "len", "print"})
+_NAMED_TEST: Final = frozenset({"test", "testing"})
+
+
+@rule("data/unused-test-split", code="DAT012", severity=Severity.WARNING, criteria=(3,))
+def unused_test_split(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """The test split is loaded and thrown away.
+
+    ## What it does
+    Reports test splits of `load_dataset` and of the classes of torchvision and torchaudio that a
+    training program loads and that nothing goes through: no loop, no trainer, no function of a
+    library or of another module. A loader that is built and returned uses nothing.
+
+    Programs that wrap data in classes of their own are not judged: what these are given is not
+    followed.
+
+    ## Why is this bad
+    What is reported then is the best validation score, which was chosen for being the best.
+
+    ## Example
+    ```python
+    test = DataLoader(CIFAR10(root=".cache/", train=False), batch_size=256)
+    fit(model, train, validation)
+    ```
+
+    ## Use instead
+    ```python
+    test = DataLoader(CIFAR10(root=".cache/", train=False), batch_size=256)
+    fit(model, train, validation)
+    wandb.log({"test_accuracy": evaluate(model, test)})
+    ```
+
+    ## References
+    - Criterion 3 of the experiment protocol
+    """
+    if not any("backward" in text or "Trainer" in text for text in sources(experiment).values()):
+        return
+    found: dict[tuple[str, int], Hit] = {}
+    used: set[tuple[str, int]] = set()
+    for pipeline in pipelines(experiment):
+        if pipeline.cheap or not pipeline.whole or not sides(pipeline).train:
+            continue
+        for call, is_used in _tests(pipeline):
+            at = (pipeline.path_of(call.place), call.place.line)
+            if is_used:
+                used.add(at)
+                continue
+            found[at] = Hit(
+                path=at[0],
+                line=at[1],
+                column=call.place.column,
+                end_line=call.place.end_line,
+                end_column=call.place.end_column,
+                message="The test split is loaded, and nothing goes through it.",
+                help="Evaluate the trained model on it once and report that, or do not load it.",
+            )
+    yield from (found[at] for at in sorted(found.keys() - used))
+
+
+def _tests(pipeline: Pipeline) -> Iterator[tuple[f.LibraryCall, bool]]:
+    """The calls that load a test split, and whether anything may go through it."""
+    trace = pipeline.trace
+    if pipeline.is_cut:
+        return
+    loads: dict[f.ValueId, f.LibraryCall] = {}
+    events = dict(pipeline.calls)
+    for value, row in enumerate(trace.values):
+        if isinstance(row, f.CallValue) and row.event in events:
+            call = events[row.event]
+            if "datasets." not in call.name or not pipeline.happens(call):
+                continue
+            found = sides(pipeline).parts_of(value, 0)
+            if found and all(part.split.lower() in _NAMED_TEST for part in found):
+                loads[value] = call
+    if not loads or any(isinstance(row, f.Instance) for row in _loaded_from(pipeline)):
+        return
+    for value, call in loads.items():
+        derived = made_of(trace, {value}) | {value}
+        yield call, any(_goes_through(pipeline, event, derived) for _, event in pipeline.events)
+
+
+def _loaded_from(pipeline: Pipeline) -> Iterator[f.AnyValue]:
+    """Everything that loaders, loops and subsets are made of."""
+    for _, event in pipeline.events:
+        values: list[f.ValueId] = []
+        if isinstance(event, f.LoopStart):
+            values = [pipeline.trace.loops[event.loop].over]
+        elif isinstance(event, f.LibraryCall) and event.name in _PASSES_ON:
+            values = [*event.args, *(v for _, v in event.kwargs)]
+        for value in values:
+            for part in parts(pipeline.trace, value):
+                yield pipeline.trace.values[part]
+
+
+def _goes_through(pipeline: Pipeline, event: f.AnyEvent, derived: set[f.ValueId]) -> bool:
+    if isinstance(event, f.LoopStart):
+        return pipeline.trace.loops[event.loop].over in derived
+    if isinstance(event, f.Lookup):
+        return event.of in derived
+    if isinstance(event, f.Store):
+        return event.value in derived
+    if isinstance(event, f.LibraryCall) and event.name not in _PASSES_ON:
+        return any(v in derived for v in (*event.args, *(v for _, v in event.kwargs)))
+    return False
