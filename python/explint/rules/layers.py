@@ -321,19 +321,17 @@ def stale_optimizer(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     told: set[tuple[str, int]] = set()
     for one in trainings(experiment):
-        if one.optimizers and not one.is_whole:
-            yield Unknown(
-                reason="what happens to the parameters after the optimizer is built may stand in a "
-                "module whose text is not there",
-                decided_by="the modules that are not there",
-                path=one.process.path,
-            )
-            continue
+        found = False
         for optimizer, made in one.optimizers.items():
             models = _trained(one, made)
             for number, event in _renewals(one, models, made):
                 at = (one.path_of(event.place), event.place.line)
-                if at in told or not _goes_on(one, optimizer, made, number):
+                if not _goes_on(one, optimizer, made, number):
+                    continue
+                if not one.is_whole and _is_handed_on(one, optimizer):
+                    continue
+                found = True
+                if at in told:
                     continue
                 told.add(at)
                 first = one.trace.events[made].place
@@ -350,6 +348,22 @@ def stale_optimizer(experiment: Experiment) -> Iterator[Hit | Unknown]:
                         message="The optimizer is built here.",
                     ),
                 )
+        if one.optimizers and not found and not one.is_whole:
+            yield Unknown(
+                reason="what happens to the parameters after the optimizer is built may stand in a "
+                "module whose text is not there",
+                decided_by="the modules that are not there",
+                path=one.process.path,
+            )
+
+
+def _is_handed_on(one: Training, optimizer: int) -> bool:
+    """Whether code that is not known may do something with an optimizer."""
+    return any(
+        any(optimizer in one.bases(v) for v in (*event.args, *(v for _, v in event.kwargs)))
+        for _, event in one.calls
+        if not re.match(r"(torch|transformers|accelerate|print)\b", event.name)
+    )
 
 
 def _trained(one: Training, made: int) -> set[int]:
@@ -359,12 +373,21 @@ def _trained(one: Training, made: int) -> set[int]:
     event = one.trace.events[made]
     assert isinstance(event, f.LibraryCall)
     found: set[int] = set()
+    is_open = False
     for value in (*event.args[:1], *(v for k, v in event.kwargs if k == "params")):
         for part in one.parts(value):
             row = one.trace.values[part]
             callee = one.trace.values[row.callee] if isinstance(row, f.CallValue) else None
             if isinstance(callee, f.Attribute | f.Bound) and _method(callee) in _PARAMETERS:
                 found |= one.bases(callee.of)
+            is_open = is_open or (isinstance(row, f.UnknownValue) and row.reason == "choices")
+    if found or not is_open:
+        return found
+    # The parameters of one of several models: those that the function asks for before.
+    for name in _PARAMETERS:
+        for number, asked, of in one.methods(name):
+            if number < made and asked.call == event.call:
+                found |= one.bases(of)
     return found
 
 
@@ -461,8 +484,11 @@ def _goes_on(one: Training, optimizer: int, made: int, renewed: int) -> bool:
     guard = events[renewed].guard
     if one.exclude(guard, events[made].guard):
         return False
-    if any(other > renewed for other in one.optimizers.values()):
-        return False
+    models = _trained(one, made)
+    for other in one.optimizers.values():
+        others = _trained(one, other) if other > renewed else None
+        if others is not None and (not others or others & models):
+            return False
     for number, event in one.calls:
         if number > renewed and event.name.endswith("add_param_group"):
             return False
