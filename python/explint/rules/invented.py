@@ -95,7 +95,7 @@ def random_data(experiment: Experiment) -> Iterator[Hit | Unknown]:
             continue
         for _, call in pipeline.calls:
             for path, place, what in _stand_ins(pipeline, call, classes):
-                if (path, place[0]) not in found and pipeline.happens(call):
+                if (path, place[0]) not in found and pipeline.surely(call.guard):
                     found[path, place[0]] = Hit(
                         path=path,
                         line=place[0],
@@ -361,12 +361,8 @@ def _may_fall(pipeline: Pipeline, guard: int) -> bool:
         guard = row.parent
         value = trace.values[row.condition]
         is_exception = isinstance(value, f.UnknownValue) and value.reason == "exception"
-        if isinstance(value, f.Raised | f.All) or is_exception:
+        if isinstance(value, f.Raised | f.All | f.Ran | f.Called) or is_exception:
             continue
-        truth = condition(row.condition, pipeline.env)
-        if truth is None:
-            if not pipeline.certain.is_free(row.condition):
-                return False
-        elif truth != row.expected:
+        if condition(row.condition, pipeline.env) is not row.expected:
             return False
     return True

@@ -148,6 +148,18 @@ class Pipeline(msgspec.Struct, frozen=True, dict=True):
         """Whether an event happens for all that is known."""
         return self.certain.happens(event.guard)
 
+    def surely(self, guard: int) -> bool:
+        """Whether a guard is met on every way, were there data to loop over: an open condition may
+        be a switch that nobody sets."""
+        while guard:
+            row = self.trace.guards[guard]
+            truth = condition(row.condition, self.env)
+            is_loop = isinstance(self.trace.values[row.condition], f.Ran | f.Called)
+            if (truth is None and not is_loop) or (truth is not None and truth != row.expected):
+                return False
+            guard = row.parent
+        return True
+
 
 class OverData(Certain):
     """Takes loops over data to run, whatever made the data."""
@@ -161,10 +173,6 @@ class OverData(Certain):
             ):
                 return True
         return super()._is_free(value, depth)
-
-    def is_free(self, value: f.ValueId) -> bool:
-        """Whether a condition that is not decided asks nothing of the config."""
-        return self._free(value, 0)
 
 
 def given(
