@@ -84,6 +84,7 @@ from explint.rules.results import (
     expected_number,
     literal_metric,
     overwritten_output,
+    wrong_average,
 )
 from explint.rules.splits import split_overlap
 from explint.rules.tracking import (
@@ -207,6 +208,7 @@ def python_rules() -> tuple[PythonRule, ...]:
         literal_metric,
         expected_number,
         overwritten_output,
+        wrong_average,
         constant_comparison,
         contradiction,
         run_config_missing,

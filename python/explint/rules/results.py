@@ -27,6 +27,7 @@ _EXPECTED: Final = regex(
     r"expected[ _]result\"?'?\s*[:=]\s*(?P<q>[\"'])(?P<text>.*?)(?<!\\)(?P=q)", re.I | re.S
 )
 _NUMBER: Final = regex(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
+_SINGLE: Final = regex(r"batch_size[\"']?\s*[=:]\s*1\b")
 _CODE_NUMBER: Final = regex(r"(?<![\w.\"'])(\d+\.\d+)(?![\w.])")
 
 
@@ -340,3 +341,63 @@ def constant_comparison(experiment: Experiment) -> Iterator[Hit | Unknown]:
                         "it can never be.",
                         help=f'Compare it with "{right}".',
                     )
+
+
+@rule("results/wrong-average", code="RES005", severity=Severity.WARNING, criteria=())
+def wrong_average(experiment: Experiment) -> Iterator[Hit | Unknown]:
+    """A sum over batches is divided by the number of samples, or the other way round.
+
+    ## What it does
+    Looks at sums that a loop over a loader builds. A sum of mean losses (the default reduction of
+    PyTorch's losses) that is divided by the number of samples is reported, and a sum over samples
+    that is divided by the number of batches. Nothing is said where the loss, its reduction or the
+    count is not plainly the one or the other, or where batches hold one sample.
+
+    ## Why is this bad
+    The number is off by the batch size, and runs with different batch sizes cannot be compared. An
+    accuracy comes out above one.
+
+    ## Example
+    ```python
+    for images, labels in loader:
+        loss = F.cross_entropy(model(images), labels)
+        total += loss.item()
+    wandb.log({"val_loss": total / len(loader.dataset)})
+    ```
+
+    ## Use instead
+    ```python
+    for images, labels in loader:
+        loss = F.cross_entropy(model(images), labels)
+        total += loss.item() * labels.size(0)
+    wandb.log({"val_loss": total / len(loader.dataset)})
+    ```
+
+    ## References
+    - [PyTorch: cross_entropy, reduction](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html)
+    """
+    texts = {p: t for p, t in sources(experiment).items() if ".item()" in t and "+=" in t}
+    if not texts:
+        return
+    settings = (experiment.text(path) or "" for path in experiment.yaml_files())
+    if any(_SINGLE.search(text) for text in (*texts.values(), *settings)):
+        return
+    from explint.rules.averages import Counts, wrong_averages
+
+    for path, text in texts.items():
+        for found in wrong_averages(text):
+            batches = found.summed is Counts.BATCHES
+            yield Hit(
+                path=path,
+                line=found.line,
+                column=found.column,
+                message=f"`{found.total}` adds up "
+                + (
+                    "the mean losses of batches, and is divided by the number of samples."
+                    if batches
+                    else "over samples, and is divided by the number of batches."
+                ),
+                help="Divide by the number of batches, or add up the loss times the batch's size."
+                if batches
+                else "Divide by the number of samples, such as `len(loader.dataset)`.",
+            )
