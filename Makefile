@@ -109,8 +109,9 @@ $(NODE): requirements/action.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/action.txt
 	@touch $@
 
+# Not `npm ci`: it refuses a lock without the binaries of platforms that the resolving machine has not.
 $(NODE_MODULES): $(NODE) action/package.json action/package-lock.json
-	cd action && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent
+	cd action && PATH="$(abspath $(BIN)):$$PATH" npm install --no-save --silent
 	@touch $@
 
 $(EXTENSION): $(DEPENDENCIES) $(EXTENSION_SOURCES)

@@ -7,7 +7,9 @@ import { nodeResolve } from '@rollup/plugin-node-resolve'
 const typescript = {
   name: 'strip-types',
   transform: (source, id) =>
-    id.endsWith('.ts') ? { code: stripTypeScriptTypes(source, { mode: 'strip' }), map: null } : null,
+    id.endsWith('.ts')
+      ? { code: stripTypeScriptTypes(source, { mode: 'strip' }), map: null }
+      : null,
 }
 
 export default {

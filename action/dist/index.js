@@ -1,7 +1,7 @@
 import path$1 from 'node:path';
 import crypto from 'node:crypto';
 import fs$1 from 'node:fs';
-import { g as getInput, a as getMultilineInput, d as debug, c as cp, r as rmRF, m as mkdirP, i as info, l as logLine, n as notice, w as which, p as pullFiles, b as prose, e as code, f as parseReport, o as openFindings, s as setOutput, h as setFailed, j as commandText, k as plan, q as headline, t as context, u as connect, v as attempt, x as hasChanges, y as changesComment, z as jobSummary, A as setSecret, B as mergeReports, C as core, D as stickyComment, E as summary, R as ReportError } from './shared.js';
+import { g as getInput, a as getMultilineInput, d as debug, c as cp, r as rmRF, m as mkdirP, i as info, l as logLine, w as which, p as pullFiles, b as prose, e as code, f as parseReport, o as openFindings, s as setOutput, h as setFailed, j as commandText, k as plan, n as headline, q as context, t as connect, u as attempt, v as hasChanges, x as changesComment, y as jobSummary, z as setSecret, A as mergeReports, B as core, C as stickyComment, D as summary, R as ReportError } from './shared.js';
 import { spawn } from 'node:child_process';
 import 'crypto';
 import * as fs from 'fs';
@@ -48,14 +48,14 @@ import 'node:dns';
                      
                                                                               
                  
-                                                              
+                                               
  
 
                    
                   
                   
-                                                        
-                                                        
+                         
+                         
    
                                      
                  
@@ -67,13 +67,7 @@ function readEvent(name        , payload         )        {
   const none = { name, base: null, problem: '', pull: null };
   const { pull_request: pull, merge_group: group } = payload;
   if (pull !== undefined) {
-    // The repository of a head is null once the fork is deleted.
-    const fork = pull.head.repo?.id === undefined || pull.head.repo.id !== pull.base.repo?.id;
-    return {
-      ...none,
-      base: pull.base.sha,
-      pull: { number: pull.number, head: pull.head.sha, fork },
-    }
+    return { ...none, base: pull.base.sha, pull: { number: pull.number, head: pull.head.sha } }
   }
   if (group?.base_sha !== undefined) return { ...none, base: group.base_sha }
   if (name === 'push' && payload.before !== undefined) {
@@ -142,7 +136,15 @@ function newPath(text        )                {
 }
 
 const ESCAPES                         = {
-  a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, '\\': 92,
+  a: 7,
+  b: 8,
+  t: 9,
+  n: 10,
+  v: 11,
+  f: 12,
+  r: 13,
+  '"': 34,
+  '\\': 92,
 };
 
 /** A path as git quotes it (`core.quotePath`): C escapes between double quotes. */
@@ -181,7 +183,18 @@ function unquote(text        )         {
 // What a program needs to start and to find its files. Tokens, inputs of the action, PYTHONPATH and
 // the like are not handed on.
 const HANDED_ON = [
-  ...['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TEMP', 'TMP', 'SYSTEMROOT', 'COMSPEC', 'PATHEXT'],
+  ...[
+    'PATH',
+    'HOME',
+    'LANG',
+    'LC_ALL',
+    'TMPDIR',
+    'TEMP',
+    'TMP',
+    'SYSTEMROOT',
+    'COMSPEC',
+    'PATHEXT',
+  ],
   ...['USERPROFILE', 'APPDATA', 'LOCALAPPDATA', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NO_PROXY'],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'http_proxy', 'https_proxy'],
 ];
@@ -196,7 +209,11 @@ function environment(more                         = {})                         
 }
 
 /** Runs a program to its end. Never throws: what went wrong is in the result. */
-function run(program        , args                   , options            )                  {
+function run(
+  program        ,
+  args                   ,
+  options            ,
+)                  {
   const { cwd, env = environment(), timeoutMs = 600_000, maxOutput = 64 * 1024 * 1024 } = options;
   return new Promise((resolve) => {
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -350,11 +367,19 @@ class Repository {
    */
   async changed(commit        )                        {
     const { code, stdout, stderr, problem } = await this.#git(
-      ...['-c', 'core.quotePath=true', '-c', 'diff.noprefix=false', '-c', 'diff.mnemonicPrefix=false'],
+      ...[
+        '-c',
+        'core.quotePath=true',
+        '-c',
+        'diff.noprefix=false',
+        '-c',
+        'diff.mnemonicPrefix=false',
+      ],
       ...['diff', '--unified=0', '--no-color', '--no-ext-diff', '--no-textconv', '--find-renames'],
       ...['--src-prefix=a/', '--dst-prefix=b/', '--ignore-submodules', commit, '--'],
     );
-    if (code !== 0 || problem !== '') throw new GitError(`git diff failed: ${problem || stderr.trim()}`)
+    if (code !== 0 || problem !== '')
+      throw new GitError(`git diff failed: ${problem || stderr.trim()}`)
     return changedLines(stdout)
   }
 
@@ -383,7 +408,15 @@ class Repository {
    * @throws GitError
    */
   async copyTo(folder        )                {
-    const how = ['-c', 'core.hooksPath=/dev/null', 'worktree', 'add', '--quiet', '--detach', '--force'];
+    const how = [
+      '-c',
+      'core.hooksPath=/dev/null',
+      'worktree',
+      'add',
+      '--quiet',
+      '--detach',
+      '--force',
+    ];
     const { code, stderr } = await this.#git(...how, folder, 'HEAD');
     if (code !== 0) throw new GitError(`the commit could not be copied: ${stderr.trim()}`)
   }
@@ -492,7 +525,10 @@ function readInputs(workspace        )         {
   }
 }
 
-function choice                                                (name        , values   )            {
+function choice                                                (
+  name        ,
+  values   ,
+)            {
   const value = getInput(name) || values[0];
   if (!values.includes(value)) {
     throw new InputProblem(`\`${name}\` is one of ${values.join(', ')}, not \`${value}\`.`)
@@ -511,7 +547,9 @@ function inside(workspace        , given        , input        )         {
   try {
     real = fs$1.realpathSync(full);
   } catch {
-    throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist in the workspace.`)
+    throw new InputProblem(
+      `\`${input}\` names \`${given}\`, which does not exist in the workspace.`,
+    )
   }
   if (!isWithin(fs$1.realpathSync(workspace), real)) {
     throw new InputProblem(`\`${input}\` names \`${given}\`, which lies outside the workspace.`)
@@ -522,7 +560,10 @@ function inside(workspace        , given        , input        )         {
 /** Whether a real path lies in a real folder. */
 function isWithin(folder        , file        )          {
   const relative = path$1.relative(folder, file);
-  return relative === '' || (!relative.startsWith(`..${path$1.sep}`) && relative !== '..' && !path$1.isAbsolute(relative))
+  return (
+    relative === '' ||
+    (!relative.startsWith(`..${path$1.sep}`) && relative !== '..' && !path$1.isAbsolute(relative))
+  )
 }
 
 /**
@@ -530,7 +571,12 @@ function isWithin(folder        , file        )          {
  *
  * @throws InputProblem
  */
-function outputPath(workspace        , temporary        , given        , input        )         {
+function outputPath(
+  workspace        ,
+  temporary        ,
+  given        ,
+  input        ,
+)         {
   const full = path$1.resolve(workspace, given);
   let folder;        
   try {
@@ -13826,7 +13872,12 @@ function projectPin(files                             )             {
 }
 
 /** The files of a project that may pin explint, in the order in which they are asked. */
-const PINNING_FILES = ['.explint-version', 'uv.lock', 'pyproject.toml', '.pre-commit-config.yaml'];
+const PINNING_FILES = [
+  '.explint-version',
+  'uv.lock',
+  'pyproject.toml',
+  '.pre-commit-config.yaml',
+];
 
 const READERS                                                         = [
   ['.explint-version', (text) => ({ version: text.trim(), hashes: [] })],
@@ -13843,7 +13894,9 @@ function fromUvLock(text        )                           {
   const lock = parse(text);          
   const entry = lock.package?.find((each) => each.name === 'explint');
   if (entry?.version === undefined) return null
-  const hashes = (entry.wheels ?? []).flatMap(({ hash = '' }) => /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1] ?? []);
+  const hashes = (entry.wheels ?? []).flatMap(
+    ({ hash = '' }) => /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1] ?? [],
+  );
   return { version: entry.version, hashes }
 }
 
@@ -13859,7 +13912,8 @@ function fromPyproject(text        )                           {
   ];
   for (const requirement of lists.flatMap((list) => (Array.isArray(list) ? list : []))) {
     if (typeof requirement !== 'string') continue
-    const [, version] = /^explint(?:\[[\w, -]*\])?\s*===?\s*([\w.]+)\s*(?:;.*)?$/.exec(requirement) ?? [];
+    const [, version] =
+      /^explint(?:\[[\w, -]*\])?\s*===?\s*([\w.]+)\s*(?:;.*)?$/.exec(requirement) ?? [];
     if (version !== undefined) return { version, hashes: [] }
   }
   return null
@@ -13881,7 +13935,11 @@ function fromPreCommit(text        )                           {
  *   request chooses what runs.
  * @throws InputProblem where no version is pinned; the latest is never taken in its place.
  */
-function choosePin(inputs        , release         , files                             )      {
+function choosePin(
+  inputs        ,
+  release         ,
+  files                             ,
+)      {
   const given = inputs.sha256 === '' ? [] : [inputs.sha256];
   if (inputs.version === 'project') {
     const pin = projectPin(files);
@@ -13914,12 +13972,14 @@ function choosePin(inputs        , release         , files                      
  * A command that runs explint, installed if need be.
  *
  * @param files as for {@link choosePin}.
+ * @param note takes a sentence that the job summary is to hold.
  * @throws InputProblem
  */
 async function install(
   inputs        ,
   places        ,
   files                                            ,
+  note                            ,
 )                   {
   if (inputs.explintPath !== '') {
     const program = trusted(inputs.explintPath, 'explint-path', places);
@@ -13943,7 +14003,7 @@ async function install(
   const pin = choosePin(inputs, release, inputs.version === 'project' ? await files() : new Map());
   info(logLine(`explint ${pin.version}, as ${pin.from} says`));
   if (pin.hashes.length === 0) {
-    notice(
+    note(
       `explint ${pin.version} is installed without a check of its hash: ${pin.from} holds none. ` +
         'Give `sha256`, or pin it in uv.lock.',
     );
@@ -13956,7 +14016,8 @@ async function install(
 /** A program or wheel named by the workflow, which a pull request must not be able to replace. */
 function trusted(given        , input        , { workspace, foreign }        )         {
   const full = path$1.resolve(workspace, given);
-  if (!fs$1.existsSync(full)) throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist.`)
+  if (!fs$1.existsSync(full))
+    throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist.`)
   const real = fs$1.realpathSync(full);
   if (foreign && (isWithin(fs$1.realpathSync(workspace), real) || isWithin(workspace, full))) {
     throw new InputProblem(
@@ -13973,11 +14034,16 @@ function chosenWheel(inputs        , places        )                            
   const full = trusted(inputs.wheel, 'wheel', { ...places, foreign });
   const folder = fs$1.statSync(full).isDirectory();
   const wheels = folder
-    ? fs$1.readdirSync(full).filter((name) => /^explint-[^/]*\.whl$/.test(name)).sort()
+    ? fs$1
+        .readdirSync(full)
+        .filter((name) => /^explint-[^/]*\.whl$/.test(name))
+        .sort()
     : [path$1.basename(full)];
   const [wheel, second] = wheels;
   if (wheel === undefined || second !== undefined || !/^explint-[^-]+-.*\.whl$/.test(wheel)) {
-    throw new InputProblem('`wheel` must be a wheel of explint, or a folder with exactly one of them.')
+    throw new InputProblem(
+      '`wheel` must be a wheel of explint, or a folder with exactly one of them.',
+    )
   }
   return { wheel: folder ? path$1.join(full, wheel) : full, folder }
 }
@@ -13998,7 +14064,11 @@ async function installed(
   const cwd = places.temporary;
   const asked = await run(
     python,
-    ['-I', '-c', 'import sys; print(*sys.version_info[:2], sep="."); sys.exit(sys.version_info < (3, 11))'],
+    [
+      '-I',
+      '-c',
+      'import sys; print(*sys.version_info[:2], sep="."); sys.exit(sys.version_info < (3, 11))',
+    ],
     { cwd },
   );
   if (asked.code !== 0) {
@@ -14020,7 +14090,17 @@ async function installed(
   const how = requirements.includes('--hash=') ? ['--require-hashes'] : [];
   const result = await run(
     python,
-    [...pip, '--only-binary', ':all:', ...how, ...options, '--target', target, '--requirement', file],
+    [
+      ...pip,
+      '--only-binary',
+      ':all:',
+      ...how,
+      ...options,
+      '--target',
+      target,
+      '--requirement',
+      file,
+    ],
     { cwd, env: pipEnvironment(), timeoutMs: inputs.timeoutMs },
   );
   if (result.code !== 0) {
@@ -14083,31 +14163,36 @@ const MOST_TRIALS = 60;
               
  
 
-const CODE = /`([^`]+)`/g;
+// Names of the code stand between backticks, its texts between quotation marks.
+const NAME = /`([^`…\r\n]+)`|"([^"`…\r\n]+)"/g;
+const MEANT = /\bdid you mean `([^`…\r\n]+)`\?/i;
+const INSTEAD = /^(?:Write|Use|Read|Call|Replace)\b/;
 
-/** Lines that the help of a finding could mean in place of `line`, the likeliest first. */
+/** Lines that a finding could mean in place of `line`, the likeliest first; often there are none. */
 function rewritten(finding         , line        )           {
-  if (finding.end_line > finding.line || !/^(?:Write|Use|Read|Call|Replace)\b/.test(finding.help)) {
-    return []
-  }
+  if (finding.end_line > finding.line) return []
   const names = (text        ) =>
-    [...text.matchAll(CODE)].map(([, name = '']) => name).filter((name) => !/[…\r\n]/.test(name));
+    [...text.matchAll(NAME)].map(([, name, quoted]) => name ?? quoted ?? '');
+  const meant = MEANT.exec(`${finding.message} ${finding.help}`)?.[1];
   const wrong = names(finding.message);
-  const right = names(finding.help);
+  const right =
+    meant !== undefined ? [meant] : INSTEAD.test(finding.help) ? names(finding.help) : [];
   const tried           = [];
-  for (const [index, old] of wrong.entries()) {
-    const fresh = right[index];
-    if (fresh === undefined || fresh === old) continue
+  for (const [index, fresh] of right.entries()) {
+    const old = wrong[index];
+    if (old === undefined || old === fresh) continue
     const places = occurrences(line, old);
-    if (places.length === 0) continue
     tried.push(
-      places.reduceRight((text, at) => text.slice(0, at) + fresh + text.slice(at + old.length), line),
+      places.reduceRight(
+        (text, at) => text.slice(0, at) + fresh + text.slice(at + old.length),
+        line,
+      ),
     );
   }
   const [first] = right;
-  // Columns count characters, not UTF-16 units.
-  const characters = [...line];
   if (first !== undefined && finding.end_column > finding.column) {
+    // Columns count characters, not UTF-16 units.
+    const characters = [...line];
     const head = characters.slice(0, finding.column - 1).join('');
     tried.push(head + first + characters.slice(finding.end_column - 1).join(''));
   }
@@ -14132,11 +14217,22 @@ function suggestionBody(finding         , text        )         {
   return `${prose(finding.message)} ${code(finding.rule)}\n\n${fence}suggestion\n${text}\n${fence}\n`
 }
 
-async function fingerprints(folder        , recheck         )                                           {
+async function fingerprints(
+  folder        ,
+  recheck         ,
+)                                           {
   const { explint, roots, options, temporary } = recheck;
   const file = path$1.join(temporary, 'explint-recheck.json');
   fs$1.rmSync(file, { force: true });
-  const args = ['check', '--quiet', '--exit-zero', ...options, `--output=json:${file}`, '--', ...roots];
+  const args = [
+    'check',
+    '--quiet',
+    '--exit-zero',
+    ...options,
+    `--output=json:${file}`,
+    '--',
+    ...roots,
+  ];
   await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs: 60_000 });
   if (!fs$1.existsSync(file)) return null
   const report         = parseReport(fs$1.readFileSync(file, 'utf8'));
@@ -14187,7 +14283,12 @@ async function tried(
         const after = await fingerprints(folder, recheck);
         fs$1.writeFileSync(target, whole);
         if (after !== null && repairs(finding, before, after)) {
-          made.push({ finding, file: finding.file ?? '', line: finding.line, text: fresh });
+          made.push({
+            finding,
+            file: finding.file ?? '',
+            line: finding.line,
+            text: fresh,
+          });
           break
         }
       }
@@ -14213,11 +14314,14 @@ async function suggest(
   repository            ,
   recheck         ,
 )                {
-  const files = new Map((await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]));
+  const files = new Map(
+    (await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]),
+  );
   const candidates            = [];
   for (const finding of findings) {
     const file = files.get(finding.file ?? '');
-    const shown = file && hunksOf(file.patch).some((h) => h.first <= finding.line && finding.line <= h.last);
+    const shown =
+      file && hunksOf(file.patch).some((h) => h.first <= finding.line && finding.line <= h.last);
     // In a merge with the base branch a file may differ from that of the head.
     if (shown && (await repository.blob(file.filename)) === file.sha) candidates.push(finding);
   }
@@ -14366,13 +14470,16 @@ async function check(
   const said = result.stderr.trim().split('\n').at(-1) ?? '';
   if (code === null) throw new ToolProblem(`explint was stopped: ${result.problem}.`)
   if (code === 3) {
-    throw new ToolProblem(`There is nothing to check: no experiment package in ${inputs.roots.join(', ')}.`)
+    throw new ToolProblem(
+      `There is nothing to check: no experiment package in ${inputs.roots.join(', ')}.`,
+    )
   }
   const report = fs$1.existsSync(file) ? readReport(file) : null;
   if (report === null || ![0, 1, 2, 4].includes(code)) {
     throw new ToolProblem(`explint failed with exit code ${code}: ${said || 'it said nothing'}`)
   }
-  if (code === 2 || code === 4) session.note(`explint could not read everything (exit code ${code}).`);
+  if (code === 2 || code === 4)
+    session.note(`explint could not read everything (exit code ${code}).`);
   return { report, passed: code === 0 }
 }
 
@@ -14436,14 +14543,18 @@ async function checkBranches(session         , explint         , file        )  
 /** Joins the reports that the jobs of a matrix left in a folder. */
 function joinReports(session         , file        )          {
   const { inputs, places } = session;
-  const folder = path$1.join(places.workspace, inside(places.workspace, inputs.reports || '.', 'reports'));
+  const folder = path$1.join(
+    places.workspace,
+    inside(places.workspace, inputs.reports || '.', 'reports'),
+  );
   const files = fs$1
     .readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.json'))
     .map((entry) => path$1.join(entry.parentPath, entry.name))
     .sort();
   if (files.length === 0) throw new ToolProblem('The folder in `reports` holds no report.')
-  if (files.length > MOST_REPORTS) throw new ToolProblem(`More than ${MOST_REPORTS} reports to join.`)
+  if (files.length > MOST_REPORTS)
+    throw new ToolProblem(`More than ${MOST_REPORTS} reports to join.`)
   const report = mergeReports(files.map(readReport));
   fs$1.writeFileSync(file, JSON.stringify(report));
   const { input_errors: errors, interrupted } = report.summary;
@@ -14470,7 +14581,8 @@ async function main(action        )                {
   try {
     await inSession(new Session(workspace, temporary, action));
   } catch (error) {
-    const known = error instanceof InputProblem || error instanceof ToolProblem || error instanceof GitError;
+    const known =
+      error instanceof InputProblem || error instanceof ToolProblem || error instanceof GitError;
     const message = known ? error.message : `The action failed: ${(error         ).stack ?? error}`;
     setOutput('passed', 'false');
     setFailed(commandText(message));
@@ -14491,7 +14603,8 @@ async function inSession(session         )                {
   } else {
     if (inputs.branches === '') base = await session.base();
     const known = base;
-    explint = await install(inputs, places, () => session.pinningFiles(known));
+    const files = () => session.pinningFiles(known);
+    explint = await install(inputs, places, files, (sentence) => session.note(sentence));
     if (inputs.branches === '') {
       const sarif = inputs.sarifFile
         ? outputPath(places.workspace, places.temporary, inputs.sarifFile, 'sarif-file')
@@ -14526,9 +14639,22 @@ async function inSession(session         )                {
     const { number } = event.pull;
     if (inputs.review && explint !== null) {
       const candidates = planned.ranked.slice(0, planned.onChangedLines);
-      const recheck = { explint, roots: inputs.roots, options: inputs.checkOptions, ...places };
+      const recheck = {
+        explint,
+        roots: inputs.roots,
+        options: inputs.checkOptions,
+        ...places,
+      };
       const problem = await attempt('The review', 'pull-requests: write', () =>
-        suggest(octokit, context.repo, number, event.pull?.head ?? '', candidates, repository, recheck),
+        suggest(
+          octokit,
+          context.repo,
+          number,
+          event.pull?.head ?? '',
+          candidates,
+          repository,
+          recheck,
+        ),
       );
       if (problem !== null) session.note(problem);
     }

@@ -1,4 +1,4 @@
-import { n as notice, j as commandText, R as ReportError, h as setFailed, i as info, l as logLine, t as context, g as getInput, A as setSecret, u as connect, f as parseReport, k as plan, o as openFindings, x as hasChanges, y as changesComment, v as attempt, D as stickyComment } from './shared.js';
+import { E as notice, j as commandText, R as ReportError, h as setFailed, i as info, l as logLine, q as context, g as getInput, z as setSecret, t as connect, f as parseReport, k as plan, o as openFindings, v as hasChanges, x as changesComment, u as attempt, C as stickyComment } from './shared.js';
 import { createRequire } from 'module';
 import 'os';
 import 'crypto';
@@ -622,11 +622,18 @@ async function pullOf(octokit         , run     )                  {
   const owner = run.head_repository?.owner.login;
   if (owner === undefined) throw new Nothing('The repository of the pull request is gone.')
   const { data } = await octokit.rest.pulls.list({
-    ...{ ...context.repo, state: 'open'         , head: `${owner}:${run.head_branch}`, per_page: 100 },
+    ...{
+      ...context.repo,
+      state: 'open'         ,
+      head: `${owner}:${run.head_branch}`,
+      per_page: 100,
+    },
   });
   const found = data.find((pull) => pull.head.sha === run.head_sha);
   if (found === undefined) {
-    throw new Nothing('No open pull request stands at the commit of the run; a later run will tell.')
+    throw new Nothing(
+      'No open pull request stands at the commit of the run; a later run will tell.',
+    )
   }
   return found.number
 }

@@ -36590,14 +36590,16 @@ const entity = (character        ) => `&#${character.charCodeAt(0)};`;
 
 /** One line of Markdown that shows the text as it is: no markup, links, mentions or references. */
 function inert(text        )         {
-  return visible(text)
-    .replace(/\s*[\r\n]+\s*/g, ' ')
-    .replace(MARKUP, entity)
-    .replaceAll('://', '&#58;//')
-    .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}&#46;`)
-    // References are found in the rendered text, where entities are no hindrance.
-    .replace(/&#(?:64|35);/g, (found) => found + ZERO_WIDTH_SPACE)
-    .replace(/\bGH-(?=\d)/gi, (found) => found + ZERO_WIDTH_SPACE)
+  return (
+    visible(text)
+      .replace(/\s*[\r\n]+\s*/g, ' ')
+      .replace(MARKUP, entity)
+      .replaceAll('://', '&#58;//')
+      .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}&#46;`)
+      // References are found in the rendered text, where entities are no hindrance.
+      .replace(/&#(?:64|35);/g, (found) => found + ZERO_WIDTH_SPACE)
+      .replace(/\bGH-(?=\d)/gi, (found) => found + ZERO_WIDTH_SPACE)
+  )
 }
 
 /** The text as a code span, whatever it holds. References and mentions are not made in one. */
@@ -36619,8 +36621,9 @@ function urlPath(path        )         {
   return path
     .split('/')
     .map((part) =>
-      encodeURIComponent(part.toWellFormed()).replace(/[!'()*~_]/g, (c) =>
-        `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+      encodeURIComponent(part.toWellFormed()).replace(
+        /[!'()*~_]/g,
+        (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
       ),
     )
     .join('/')
@@ -36909,10 +36912,9 @@ function remainder(level       , findings                    )             {
     ...count('info', 'more note'),
   ].join(', ');
   const old = findings.filter(isOld).length;
-  const ages =
-    findings.some((finding) => finding.change !== null)
-      ? ` (${findings.length - old} new, ${old} old)`
-      : '';
+  const ages = findings.some((finding) => finding.change !== null)
+    ? ` (${findings.length - old} new, ${old} old)`
+    : '';
   const places = findings
     .slice(0, PLACES_NAMED)
     .map((finding) => `${finding.file ?? finding.path}:${finding.line}: ${finding.rule}`);
@@ -45846,7 +45848,12 @@ const REPORT_SCHEMA = object({
   packages: list(
     object({
       id: name,
-      source: object({ kind: name, location: name, member: orNull(name), rev: orNull(commit) }),
+      source: object({
+        kind: name,
+        location: name,
+        member: orNull(name),
+        rev: orNull(commit),
+      }),
       profile: object({ name, reason: text }),
       verdict: object({
         is_code_ready: { type: 'boolean' },
@@ -45856,9 +45863,7 @@ const REPORT_SCHEMA = object({
           propertyNames: { pattern: '^[1-9]$' },
           additionalProperties: { enum: ['met', 'violated', 'unknown'] },
         },
-        undecided: list(
-          object({ criterion: { type: 'integer' }, reason: text, decided_by: text }),
-        ),
+        undecided: list(object({ criterion: { type: 'integer' }, reason: text, decided_by: text })),
       }),
       coverage: object({ scanned: count, skipped: excuse, failed: excuse }),
       findings: list(finding),
@@ -45866,7 +45871,12 @@ const REPORT_SCHEMA = object({
       complete: { type: 'boolean' },
       notes: list(text),
       comparison: orNull(
-        object({ against: name, base: orNull(commit), problem: text, fixed: list(finding) }),
+        object({
+          against: name,
+          base: orNull(commit),
+          problem: text,
+          fixed: list(finding),
+        }),
       ),
     }),
   ),
@@ -46160,7 +46170,8 @@ function jobSummary(context         , limit = SUMMARY_LIMIT)         {
   }
   const fixed = fixedRows(links, report);
   if (fixed.length > 0) {
-    whole = page.add('\n### Fixed') && page.table(['Was at', 'Finding'], fixed, fixed.length) && whole;
+    whole =
+      page.add('\n### Fixed') && page.table(['Was at', 'Finding'], fixed, fixed.length) && whole;
   }
   whole = coverage(page, report) && whole;
   if (!whole) {
@@ -46174,7 +46185,11 @@ function coverage(page      , report        )          {
   const scanned = report.packages.reduce((sum, pkg) => sum + pkg.coverage.scanned, 0);
   const of = (key                      ) =>
     report.packages.flatMap((pkg) =>
-      pkg.coverage[key].map((entry) => [key, code$2(`${nameOf(pkg)}: ${entry.path}`), prose(entry.reason)]),
+      pkg.coverage[key].map((entry) => [
+        key,
+        code$2(`${nameOf(pkg)}: ${entry.path}`),
+        prose(entry.reason),
+      ]),
     );
   const left = [...of('failed'), ...of('skipped')];
   for (const error of report.summary.input_errors) {
@@ -46235,4 +46250,4 @@ function hasChanges(report        , plan      )          {
   return fixedFindings(report).length > 0 || plan.ranked.some((f) => f.change !== 'unchanged')
 }
 
-export { setSecret as A, mergeReports as B, core$2 as C, stickyComment as D, summary as E, ReportError as R, getMultilineInput as a, prose as b, cp as c, debug as d, code$2 as e, parseReport as f, getInput as g, setFailed as h, info as i, commandText as j, plan as k, logLine as l, mkdirP as m, notice as n, openFindings as o, pullFiles as p, headline as q, rmRF as r, setOutput as s, context as t, connect as u, attempt as v, which as w, hasChanges as x, changesComment as y, jobSummary as z };
+export { mergeReports as A, core$2 as B, stickyComment as C, summary as D, notice as E, ReportError as R, getMultilineInput as a, prose as b, cp as c, debug as d, code$2 as e, parseReport as f, getInput as g, setFailed as h, info as i, commandText as j, plan as k, logLine as l, mkdirP as m, headline as n, openFindings as o, pullFiles as p, context as q, rmRF as r, setOutput as s, connect as t, attempt as u, hasChanges as v, which as w, changesComment as x, jobSummary as y, setSecret as z };

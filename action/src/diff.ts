@@ -57,7 +57,15 @@ function newPath(text: string): string | null {
 }
 
 const ESCAPES: Record<string, number> = {
-  a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, '\\': 92,
+  a: 7,
+  b: 8,
+  t: 9,
+  n: 10,
+  v: 11,
+  f: 12,
+  r: 13,
+  '"': 34,
+  '\\': 92,
 }
 
 /** A path as git quotes it (`core.quotePath`): C escapes between double quotes. */

@@ -43,14 +43,16 @@ const entity = (character: string) => `&#${character.charCodeAt(0)};`
 
 /** One line of Markdown that shows the text as it is: no markup, links, mentions or references. */
 export function inert(text: string): string {
-  return visible(text)
-    .replace(/\s*[\r\n]+\s*/g, ' ')
-    .replace(MARKUP, entity)
-    .replaceAll('://', '&#58;//')
-    .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}&#46;`)
-    // References are found in the rendered text, where entities are no hindrance.
-    .replace(/&#(?:64|35);/g, (found) => found + ZERO_WIDTH_SPACE)
-    .replace(/\bGH-(?=\d)/gi, (found) => found + ZERO_WIDTH_SPACE)
+  return (
+    visible(text)
+      .replace(/\s*[\r\n]+\s*/g, ' ')
+      .replace(MARKUP, entity)
+      .replaceAll('://', '&#58;//')
+      .replace(/\bwww\./gi, (found) => `${found.slice(0, -1)}&#46;`)
+      // References are found in the rendered text, where entities are no hindrance.
+      .replace(/&#(?:64|35);/g, (found) => found + ZERO_WIDTH_SPACE)
+      .replace(/\bGH-(?=\d)/gi, (found) => found + ZERO_WIDTH_SPACE)
+  )
 }
 
 /** The text as a code span, whatever it holds. References and mentions are not made in one. */
@@ -72,8 +74,9 @@ export function urlPath(path: string): string {
   return path
     .split('/')
     .map((part) =>
-      encodeURIComponent(part.toWellFormed()).replace(/[!'()*~_]/g, (c) =>
-        `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+      encodeURIComponent(part.toWellFormed()).replace(
+        /[!'()*~_]/g,
+        (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
       ),
     )
     .join('/')

@@ -6,14 +6,14 @@ export interface Event {
   base: string | null
   /** Why there is no base although one could be expected; empty otherwise. */
   problem: string
-  pull: { number: number; head: string; fork: boolean } | null
+  pull: { number: number; head: string } | null
 }
 
 interface Payload {
   pull_request?: {
     number: number
-    base: { sha: string; repo?: { id?: number } | null }
-    head: { sha: string; repo?: { id?: number } | null }
+    base: { sha: string }
+    head: { sha: string }
   }
   merge_group?: { base_sha?: string }
   before?: string
@@ -25,13 +25,7 @@ export function readEvent(name: string, payload: Payload): Event {
   const none = { name, base: null, problem: '', pull: null }
   const { pull_request: pull, merge_group: group } = payload
   if (pull !== undefined) {
-    // The repository of a head is null once the fork is deleted.
-    const fork = pull.head.repo?.id === undefined || pull.head.repo.id !== pull.base.repo?.id
-    return {
-      ...none,
-      base: pull.base.sha,
-      pull: { number: pull.number, head: pull.head.sha, fork },
-    }
+    return { ...none, base: pull.base.sha, pull: { number: pull.number, head: pull.head.sha } }
   }
   if (group?.base_sha !== undefined) return { ...none, base: group.base_sha }
   if (name === 'push' && payload.before !== undefined) {

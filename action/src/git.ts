@@ -121,11 +121,19 @@ export class Repository {
    */
   async changed(commit: string): Promise<ChangedLines> {
     const { code, stdout, stderr, problem } = await this.#git(
-      ...['-c', 'core.quotePath=true', '-c', 'diff.noprefix=false', '-c', 'diff.mnemonicPrefix=false'],
+      ...[
+        '-c',
+        'core.quotePath=true',
+        '-c',
+        'diff.noprefix=false',
+        '-c',
+        'diff.mnemonicPrefix=false',
+      ],
       ...['diff', '--unified=0', '--no-color', '--no-ext-diff', '--no-textconv', '--find-renames'],
       ...['--src-prefix=a/', '--dst-prefix=b/', '--ignore-submodules', commit, '--'],
     )
-    if (code !== 0 || problem !== '') throw new GitError(`git diff failed: ${problem || stderr.trim()}`)
+    if (code !== 0 || problem !== '')
+      throw new GitError(`git diff failed: ${problem || stderr.trim()}`)
     return changedLines(stdout)
   }
 
@@ -154,7 +162,15 @@ export class Repository {
    * @throws GitError
    */
   async copyTo(folder: string): Promise<void> {
-    const how = ['-c', 'core.hooksPath=/dev/null', 'worktree', 'add', '--quiet', '--detach', '--force']
+    const how = [
+      '-c',
+      'core.hooksPath=/dev/null',
+      'worktree',
+      'add',
+      '--quiet',
+      '--detach',
+      '--force',
+    ]
     const { code, stderr } = await this.#git(...how, folder, 'HEAD')
     if (code !== 0) throw new GitError(`the commit could not be copied: ${stderr.trim()}`)
   }

@@ -72,7 +72,10 @@ export function readInputs(workspace: string): Inputs {
   }
 }
 
-function choice<const T extends readonly [string, ...string[]]>(name: string, values: T): T[number] {
+function choice<const T extends readonly [string, ...string[]]>(
+  name: string,
+  values: T,
+): T[number] {
   const value = core.getInput(name) || values[0]
   if (!values.includes(value)) {
     throw new InputProblem(`\`${name}\` is one of ${values.join(', ')}, not \`${value}\`.`)
@@ -91,7 +94,9 @@ export function inside(workspace: string, given: string, input: string): string 
   try {
     real = fs.realpathSync(full)
   } catch {
-    throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist in the workspace.`)
+    throw new InputProblem(
+      `\`${input}\` names \`${given}\`, which does not exist in the workspace.`,
+    )
   }
   if (!isWithin(fs.realpathSync(workspace), real)) {
     throw new InputProblem(`\`${input}\` names \`${given}\`, which lies outside the workspace.`)
@@ -102,7 +107,10 @@ export function inside(workspace: string, given: string, input: string): string 
 /** Whether a real path lies in a real folder. */
 export function isWithin(folder: string, file: string): boolean {
   const relative = path.relative(folder, file)
-  return relative === '' || (!relative.startsWith(`..${path.sep}`) && relative !== '..' && !path.isAbsolute(relative))
+  return (
+    relative === '' ||
+    (!relative.startsWith(`..${path.sep}`) && relative !== '..' && !path.isAbsolute(relative))
+  )
 }
 
 /**
@@ -110,7 +118,12 @@ export function isWithin(folder: string, file: string): boolean {
  *
  * @throws InputProblem
  */
-export function outputPath(workspace: string, temporary: string, given: string, input: string): string {
+export function outputPath(
+  workspace: string,
+  temporary: string,
+  given: string,
+  input: string,
+): string {
   const full = path.resolve(workspace, given)
   let folder: string
   try {

@@ -60,7 +60,12 @@ export function projectPin(files: ReadonlyMap<string, string>): Pin | null {
 }
 
 /** The files of a project that may pin explint, in the order in which they are asked. */
-export const PINNING_FILES = ['.explint-version', 'uv.lock', 'pyproject.toml', '.pre-commit-config.yaml']
+export const PINNING_FILES = [
+  '.explint-version',
+  'uv.lock',
+  'pyproject.toml',
+  '.pre-commit-config.yaml',
+]
 
 const READERS: [string, (text: string) => Omit<Pin, 'from'> | null][] = [
   ['.explint-version', (text) => ({ version: text.trim(), hashes: [] })],
@@ -77,7 +82,9 @@ function fromUvLock(text: string): Omit<Pin, 'from'> | null {
   const lock = parseToml(text) as UvLock
   const entry = lock.package?.find((each) => each.name === 'explint')
   if (entry?.version === undefined) return null
-  const hashes = (entry.wheels ?? []).flatMap(({ hash = '' }) => /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1] ?? [])
+  const hashes = (entry.wheels ?? []).flatMap(
+    ({ hash = '' }) => /^sha256:([0-9a-f]{64})$/.exec(hash)?.[1] ?? [],
+  )
   return { version: entry.version, hashes }
 }
 
@@ -93,7 +100,8 @@ function fromPyproject(text: string): Omit<Pin, 'from'> | null {
   ]
   for (const requirement of lists.flatMap((list) => (Array.isArray(list) ? list : []))) {
     if (typeof requirement !== 'string') continue
-    const [, version] = /^explint(?:\[[\w, -]*\])?\s*===?\s*([\w.]+)\s*(?:;.*)?$/.exec(requirement) ?? []
+    const [, version] =
+      /^explint(?:\[[\w, -]*\])?\s*===?\s*([\w.]+)\s*(?:;.*)?$/.exec(requirement) ?? []
     if (version !== undefined) return { version, hashes: [] }
   }
   return null
@@ -115,7 +123,11 @@ function fromPreCommit(text: string): Omit<Pin, 'from'> | null {
  *   request chooses what runs.
  * @throws InputProblem where no version is pinned; the latest is never taken in its place.
  */
-export function choosePin(inputs: Inputs, release: Release, files: ReadonlyMap<string, string>): Pin {
+export function choosePin(
+  inputs: Inputs,
+  release: Release,
+  files: ReadonlyMap<string, string>,
+): Pin {
   const given = inputs.sha256 === '' ? [] : [inputs.sha256]
   if (inputs.version === 'project') {
     const pin = projectPin(files)
@@ -148,12 +160,14 @@ export function choosePin(inputs: Inputs, release: Release, files: ReadonlyMap<s
  * A command that runs explint, installed if need be.
  *
  * @param files as for {@link choosePin}.
+ * @param note takes a sentence that the job summary is to hold.
  * @throws InputProblem
  */
 export async function install(
   inputs: Inputs,
   places: Places,
   files: () => Promise<ReadonlyMap<string, string>>,
+  note: (sentence: string) => void,
 ): Promise<Explint> {
   if (inputs.explintPath !== '') {
     const program = trusted(inputs.explintPath, 'explint-path', places)
@@ -177,7 +191,7 @@ export async function install(
   const pin = choosePin(inputs, release, inputs.version === 'project' ? await files() : new Map())
   core.info(logLine(`explint ${pin.version}, as ${pin.from} says`))
   if (pin.hashes.length === 0) {
-    core.notice(
+    note(
       `explint ${pin.version} is installed without a check of its hash: ${pin.from} holds none. ` +
         'Give `sha256`, or pin it in uv.lock.',
     )
@@ -190,7 +204,8 @@ export async function install(
 /** A program or wheel named by the workflow, which a pull request must not be able to replace. */
 function trusted(given: string, input: string, { workspace, foreign }: Places): string {
   const full = path.resolve(workspace, given)
-  if (!fs.existsSync(full)) throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist.`)
+  if (!fs.existsSync(full))
+    throw new InputProblem(`\`${input}\` names \`${given}\`, which does not exist.`)
   const real = fs.realpathSync(full)
   if (foreign && (isWithin(fs.realpathSync(workspace), real) || isWithin(workspace, full))) {
     throw new InputProblem(
@@ -207,11 +222,16 @@ function chosenWheel(inputs: Inputs, places: Places): { wheel: string; folder: b
   const full = trusted(inputs.wheel, 'wheel', { ...places, foreign })
   const folder = fs.statSync(full).isDirectory()
   const wheels = folder
-    ? fs.readdirSync(full).filter((name) => /^explint-[^/]*\.whl$/.test(name)).sort()
+    ? fs
+        .readdirSync(full)
+        .filter((name) => /^explint-[^/]*\.whl$/.test(name))
+        .sort()
     : [path.basename(full)]
   const [wheel, second] = wheels
   if (wheel === undefined || second !== undefined || !/^explint-[^-]+-.*\.whl$/.test(wheel)) {
-    throw new InputProblem('`wheel` must be a wheel of explint, or a folder with exactly one of them.')
+    throw new InputProblem(
+      '`wheel` must be a wheel of explint, or a folder with exactly one of them.',
+    )
   }
   return { wheel: folder ? path.join(full, wheel) : full, folder }
 }
@@ -232,7 +252,11 @@ async function installed(
   const cwd = places.temporary
   const asked = await run(
     python,
-    ['-I', '-c', 'import sys; print(*sys.version_info[:2], sep="."); sys.exit(sys.version_info < (3, 11))'],
+    [
+      '-I',
+      '-c',
+      'import sys; print(*sys.version_info[:2], sep="."); sys.exit(sys.version_info < (3, 11))',
+    ],
     { cwd },
   )
   if (asked.code !== 0) {
@@ -254,7 +278,17 @@ async function installed(
   const how = requirements.includes('--hash=') ? ['--require-hashes'] : []
   const result = await run(
     python,
-    [...pip, '--only-binary', ':all:', ...how, ...options, '--target', target, '--requirement', file],
+    [
+      ...pip,
+      '--only-binary',
+      ':all:',
+      ...how,
+      ...options,
+      '--target',
+      target,
+      '--requirement',
+      file,
+    ],
     { cwd, env: pipEnvironment(), timeoutMs: inputs.timeoutMs },
   )
   if (result.code !== 0) {

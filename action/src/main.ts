@@ -139,13 +139,16 @@ async function check(
   const said = result.stderr.trim().split('\n').at(-1) ?? ''
   if (code === null) throw new ToolProblem(`explint was stopped: ${result.problem}.`)
   if (code === 3) {
-    throw new ToolProblem(`There is nothing to check: no experiment package in ${inputs.roots.join(', ')}.`)
+    throw new ToolProblem(
+      `There is nothing to check: no experiment package in ${inputs.roots.join(', ')}.`,
+    )
   }
   const report = fs.existsSync(file) ? readReport(file) : null
   if (report === null || ![0, 1, 2, 4].includes(code)) {
     throw new ToolProblem(`explint failed with exit code ${code}: ${said || 'it said nothing'}`)
   }
-  if (code === 2 || code === 4) session.note(`explint could not read everything (exit code ${code}).`)
+  if (code === 2 || code === 4)
+    session.note(`explint could not read everything (exit code ${code}).`)
   return { report, passed: code === 0 }
 }
 
@@ -209,14 +212,18 @@ async function checkBranches(session: Session, explint: Explint, file: string): 
 /** Joins the reports that the jobs of a matrix left in a folder. */
 function joinReports(session: Session, file: string): Outcome {
   const { inputs, places } = session
-  const folder = path.join(places.workspace, inside(places.workspace, inputs.reports || '.', 'reports'))
+  const folder = path.join(
+    places.workspace,
+    inside(places.workspace, inputs.reports || '.', 'reports'),
+  )
   const files = fs
     .readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.json'))
     .map((entry) => path.join(entry.parentPath, entry.name))
     .sort()
   if (files.length === 0) throw new ToolProblem('The folder in `reports` holds no report.')
-  if (files.length > MOST_REPORTS) throw new ToolProblem(`More than ${MOST_REPORTS} reports to join.`)
+  if (files.length > MOST_REPORTS)
+    throw new ToolProblem(`More than ${MOST_REPORTS} reports to join.`)
   const report = mergeReports(files.map(readReport))
   fs.writeFileSync(file, JSON.stringify(report))
   const { input_errors: errors, interrupted } = report.summary
@@ -243,7 +250,8 @@ export async function main(action: string): Promise<void> {
   try {
     await inSession(new Session(workspace, temporary, action))
   } catch (error) {
-    const known = error instanceof InputProblem || error instanceof ToolProblem || error instanceof GitError
+    const known =
+      error instanceof InputProblem || error instanceof ToolProblem || error instanceof GitError
     const message = known ? error.message : `The action failed: ${(error as Error).stack ?? error}`
     core.setOutput('passed', 'false')
     core.setFailed(commandText(message))
@@ -264,7 +272,8 @@ async function inSession(session: Session): Promise<void> {
   } else {
     if (inputs.branches === '') base = await session.base()
     const known = base
-    explint = await install(inputs, places, () => session.pinningFiles(known))
+    const files = () => session.pinningFiles(known)
+    explint = await install(inputs, places, files, (sentence) => session.note(sentence))
     if (inputs.branches === '') {
       const sarif = inputs.sarifFile
         ? outputPath(places.workspace, places.temporary, inputs.sarifFile, 'sarif-file')
@@ -299,9 +308,22 @@ async function inSession(session: Session): Promise<void> {
     const { number } = event.pull
     if (inputs.review && explint !== null) {
       const candidates = planned.ranked.slice(0, planned.onChangedLines)
-      const recheck = { explint, roots: inputs.roots, options: inputs.checkOptions, ...places }
+      const recheck = {
+        explint,
+        roots: inputs.roots,
+        options: inputs.checkOptions,
+        ...places,
+      }
       const problem = await attempt('The review', 'pull-requests: write', () =>
-        suggest(octokit, context.repo, number, event.pull?.head ?? '', candidates, repository, recheck),
+        suggest(
+          octokit,
+          context.repo,
+          number,
+          event.pull?.head ?? '',
+          candidates,
+          repository,
+          recheck,
+        ),
       )
       if (problem !== null) session.note(problem)
     }

@@ -148,10 +148,9 @@ function remainder(level: Level, findings: readonly Located[]): Annotation {
     ...count('info', 'more note'),
   ].join(', ')
   const old = findings.filter(isOld).length
-  const ages =
-    findings.some((finding) => finding.change !== null)
-      ? ` (${findings.length - old} new, ${old} old)`
-      : ''
+  const ages = findings.some((finding) => finding.change !== null)
+    ? ` (${findings.length - old} new, ${old} old)`
+    : ''
   const places = findings
     .slice(0, PLACES_NAMED)
     .map((finding) => `${finding.file ?? finding.path}:${finding.line}: ${finding.rule}`)

@@ -48,11 +48,18 @@ async function pullOf(octokit: Octokit, run: Run): Promise<number> {
   const owner = run.head_repository?.owner.login
   if (owner === undefined) throw new Nothing('The repository of the pull request is gone.')
   const { data } = await octokit.rest.pulls.list({
-    ...{ ...context.repo, state: 'open' as const, head: `${owner}:${run.head_branch}`, per_page: 100 },
+    ...{
+      ...context.repo,
+      state: 'open' as const,
+      head: `${owner}:${run.head_branch}`,
+      per_page: 100,
+    },
   })
   const found = data.find((pull) => pull.head.sha === run.head_sha)
   if (found === undefined) {
-    throw new Nothing('No open pull request stands at the commit of the run; a later run will tell.')
+    throw new Nothing(
+      'No open pull request stands at the commit of the run; a later run will tell.',
+    )
   }
   return found.number
 }

@@ -22,7 +22,18 @@ export interface RunOptions {
 // What a program needs to start and to find its files. Tokens, inputs of the action, PYTHONPATH and
 // the like are not handed on.
 const HANDED_ON = [
-  ...['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'TEMP', 'TMP', 'SYSTEMROOT', 'COMSPEC', 'PATHEXT'],
+  ...[
+    'PATH',
+    'HOME',
+    'LANG',
+    'LC_ALL',
+    'TMPDIR',
+    'TEMP',
+    'TMP',
+    'SYSTEMROOT',
+    'COMSPEC',
+    'PATHEXT',
+  ],
   ...['USERPROFILE', 'APPDATA', 'LOCALAPPDATA', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NO_PROXY'],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'no_proxy', 'http_proxy', 'https_proxy'],
 ]
@@ -37,7 +48,11 @@ export function environment(more: Record<string, string> = {}): Record<string, s
 }
 
 /** Runs a program to its end. Never throws: what went wrong is in the result. */
-export function run(program: string, args: readonly string[], options: RunOptions): Promise<Result> {
+export function run(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<Result> {
   const { cwd, env = environment(), timeoutMs = 600_000, maxOutput = 64 * 1024 * 1024 } = options
   return new Promise((resolve) => {
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -120,7 +120,12 @@ export const REPORT_SCHEMA = object({
   packages: list(
     object({
       id: name,
-      source: object({ kind: name, location: name, member: orNull(name), rev: orNull(commit) }),
+      source: object({
+        kind: name,
+        location: name,
+        member: orNull(name),
+        rev: orNull(commit),
+      }),
       profile: object({ name, reason: text }),
       verdict: object({
         is_code_ready: { type: 'boolean' },
@@ -130,9 +135,7 @@ export const REPORT_SCHEMA = object({
           propertyNames: { pattern: '^[1-9]$' },
           additionalProperties: { enum: ['met', 'violated', 'unknown'] },
         },
-        undecided: list(
-          object({ criterion: { type: 'integer' }, reason: text, decided_by: text }),
-        ),
+        undecided: list(object({ criterion: { type: 'integer' }, reason: text, decided_by: text })),
       }),
       coverage: object({ scanned: count, skipped: excuse, failed: excuse }),
       findings: list(finding),
@@ -140,7 +143,12 @@ export const REPORT_SCHEMA = object({
       complete: { type: 'boolean' },
       notes: list(text),
       comparison: orNull(
-        object({ against: name, base: orNull(commit), problem: text, fixed: list(finding) }),
+        object({
+          against: name,
+          base: orNull(commit),
+          problem: text,
+          fixed: list(finding),
+        }),
       ),
     }),
   ),

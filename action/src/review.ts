@@ -35,31 +35,36 @@ interface Suggestion {
   text: string
 }
 
-const CODE = /`([^`]+)`/g
+// Names of the code stand between backticks, its texts between quotation marks.
+const NAME = /`([^`…\r\n]+)`|"([^"`…\r\n]+)"/g
+const MEANT = /\bdid you mean `([^`…\r\n]+)`\?/i
+const INSTEAD = /^(?:Write|Use|Read|Call|Replace)\b/
 
-/** Lines that the help of a finding could mean in place of `line`, the likeliest first. */
+/** Lines that a finding could mean in place of `line`, the likeliest first; often there are none. */
 export function rewritten(finding: Located, line: string): string[] {
-  if (finding.end_line > finding.line || !/^(?:Write|Use|Read|Call|Replace)\b/.test(finding.help)) {
-    return []
-  }
+  if (finding.end_line > finding.line) return []
   const names = (text: string) =>
-    [...text.matchAll(CODE)].map(([, name = '']) => name).filter((name) => !/[…\r\n]/.test(name))
+    [...text.matchAll(NAME)].map(([, name, quoted]) => name ?? quoted ?? '')
+  const meant = MEANT.exec(`${finding.message} ${finding.help}`)?.[1]
   const wrong = names(finding.message)
-  const right = names(finding.help)
+  const right =
+    meant !== undefined ? [meant] : INSTEAD.test(finding.help) ? names(finding.help) : []
   const tried: string[] = []
-  for (const [index, old] of wrong.entries()) {
-    const fresh = right[index]
-    if (fresh === undefined || fresh === old) continue
+  for (const [index, fresh] of right.entries()) {
+    const old = wrong[index]
+    if (old === undefined || old === fresh) continue
     const places = occurrences(line, old)
-    if (places.length === 0) continue
     tried.push(
-      places.reduceRight((text, at) => text.slice(0, at) + fresh + text.slice(at + old.length), line),
+      places.reduceRight(
+        (text, at) => text.slice(0, at) + fresh + text.slice(at + old.length),
+        line,
+      ),
     )
   }
   const [first] = right
-  // Columns count characters, not UTF-16 units.
-  const characters = [...line]
   if (first !== undefined && finding.end_column > finding.column) {
+    // Columns count characters, not UTF-16 units.
+    const characters = [...line]
     const head = characters.slice(0, finding.column - 1).join('')
     tried.push(head + first + characters.slice(finding.end_column - 1).join(''))
   }
@@ -84,11 +89,22 @@ export function suggestionBody(finding: Located, text: string): string {
   return `${prose(finding.message)} ${code(finding.rule)}\n\n${fence}suggestion\n${text}\n${fence}\n`
 }
 
-async function fingerprints(folder: string, recheck: Recheck): Promise<Map<string, Set<string>> | null> {
+async function fingerprints(
+  folder: string,
+  recheck: Recheck,
+): Promise<Map<string, Set<string>> | null> {
   const { explint, roots, options, temporary } = recheck
   const file = path.join(temporary, 'explint-recheck.json')
   fs.rmSync(file, { force: true })
-  const args = ['check', '--quiet', '--exit-zero', ...options, `--output=json:${file}`, '--', ...roots]
+  const args = [
+    'check',
+    '--quiet',
+    '--exit-zero',
+    ...options,
+    `--output=json:${file}`,
+    '--',
+    ...roots,
+  ]
   await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs: 60_000 })
   if (!fs.existsSync(file)) return null
   const report: Report = parseReport(fs.readFileSync(file, 'utf8'))
@@ -139,7 +155,12 @@ async function tried(
         const after = await fingerprints(folder, recheck)
         fs.writeFileSync(target, whole)
         if (after !== null && repairs(finding, before, after)) {
-          made.push({ finding, file: finding.file ?? '', line: finding.line, text: fresh })
+          made.push({
+            finding,
+            file: finding.file ?? '',
+            line: finding.line,
+            text: fresh,
+          })
           break
         }
       }
@@ -165,11 +186,14 @@ export async function suggest(
   repository: Repository,
   recheck: Recheck,
 ): Promise<void> {
-  const files = new Map((await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]))
+  const files = new Map(
+    (await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]),
+  )
   const candidates: Located[] = []
   for (const finding of findings) {
     const file = files.get(finding.file ?? '')
-    const shown = file && hunksOf(file.patch).some((h) => h.first <= finding.line && finding.line <= h.last)
+    const shown =
+      file && hunksOf(file.patch).some((h) => h.first <= finding.line && finding.line <= h.last)
     // In a merge with the base branch a file may differ from that of the head.
     if (shown && (await repository.blob(file.filename)) === file.sha) candidates.push(finding)
   }
@@ -192,4 +216,3 @@ export async function suggest(
     ...{ ...repo, pull_number: number, commit_id: head, event: 'COMMENT' as const, comments },
   })
 }
-

@@ -207,7 +207,8 @@ export function jobSummary(context: Context, limit = SUMMARY_LIMIT): string {
   }
   const fixed = fixedRows(links, report)
   if (fixed.length > 0) {
-    whole = page.add('\n### Fixed') && page.table(['Was at', 'Finding'], fixed, fixed.length) && whole
+    whole =
+      page.add('\n### Fixed') && page.table(['Was at', 'Finding'], fixed, fixed.length) && whole
   }
   whole = coverage(page, report) && whole
   if (!whole) {
@@ -221,7 +222,11 @@ function coverage(page: Page, report: Report): boolean {
   const scanned = report.packages.reduce((sum, pkg) => sum + pkg.coverage.scanned, 0)
   const of = (key: 'skipped' | 'failed') =>
     report.packages.flatMap((pkg) =>
-      pkg.coverage[key].map((entry) => [key, code(`${nameOf(pkg)}: ${entry.path}`), prose(entry.reason)]),
+      pkg.coverage[key].map((entry) => [
+        key,
+        code(`${nameOf(pkg)}: ${entry.path}`),
+        prose(entry.reason),
+      ]),
     )
   const left = [...of('failed'), ...of('skipped')]
   for (const error of report.summary.input_errors) {

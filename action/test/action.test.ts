@@ -59,7 +59,10 @@ function run({ explint, commit = merge, depth = 1, inputs, ...job }: Scenario): 
 }
 
 const against = (explint: FakeExplint) =>
-  explint.calls()[0]?.args.find((a) => a.startsWith('--against='))?.slice(10)
+  explint
+    .calls()[0]
+    ?.args.find((a) => a.startsWith('--against='))
+    ?.slice(10)
 
 test('a clean pull request passes and says so', async () => {
   const ran = await run({ explint: fake([]) })
@@ -101,7 +104,10 @@ test('new findings on changed lines are annotated at their place, others told of
       ['notice', 'crlf.py', '2', 'complete/todo-marker (CMP002)'],
     ],
   )
-  assert.deepEqual([ran.outputs['errors'], ran.outputs['warnings'], ran.outputs['new']], ['1', '2', '3'])
+  assert.deepEqual(
+    [ran.outputs['errors'], ran.outputs['warnings'], ran.outputs['new']],
+    ['1', '2', '3'],
+  )
 })
 
 test('a renamed file with a hostile name is annotated under that name', async () => {
@@ -123,7 +129,10 @@ test('numbers of findings: none is dropped without a word', async () => {
     const ran = await run({ explint: fake(findings), event: 'schedule', payload: schedule() })
     assert.equal(ran.dropped, 0)
     assert.equal(ran.issues.length, 10)
-    assert.equal(ran.issues[9]?.properties['title'], `explint: ${number - 9} more error${number > 10 ? 's' : ''}`)
+    assert.equal(
+      ran.issues[9]?.properties['title'],
+      `explint: ${number - 9} more error${number > 10 ? 's' : ''}`,
+    )
     assert.equal(ran.outputs['errors'], String(number))
   }
 })
@@ -148,7 +157,11 @@ test('events: what each is compared with', async () => {
 })
 
 test('a new branch says that there is nothing to compare with', async () => {
-  const ran = await run({ explint: fake([]), event: 'push', payload: push('0'.repeat(40), merge) })
+  const ran = await run({
+    explint: fake([]),
+    event: 'push',
+    payload: push('0'.repeat(40), merge),
+  })
   assert.match(ran.summary, /Nothing to compare with.*the branch is new/)
 })
 
@@ -180,14 +193,21 @@ test('the tool sees arguments after -- and no secrets', async () => {
   const workspace = origin.checkout(merge).folder
   const root = '-o json:x'
   fs.mkdirSync(path.join(workspace, root))
-  await run({ explint, workspace, inputs: { roots: `src\n${root}\n`, select: '--help', 'fail-on': 'warning' } })
+  await run({
+    explint,
+    workspace,
+    inputs: { roots: `src\n${root}\n`, select: '--help', 'fail-on': 'warning' },
+  })
   const [call] = explint.calls()
   assert.deepEqual(call?.args.slice(-3), ['--', 'src', root])
   assert.ok(call?.args.includes('--select=--help'))
   assert.ok(call?.args.includes('--fail-on=warning'))
   assert.equal(call?.cwd, workspace)
   const names = Object.keys(call?.env ?? {})
-  assert.deepEqual(names.filter((n) => /TOKEN|INPUT_|PYTHON|GITHUB_|ACTIONS/.test(n)), [])
+  assert.deepEqual(
+    names.filter((n) => /TOKEN|INPUT_|PYTHON|GITHUB_|ACTIONS/.test(n)),
+    [],
+  )
 })
 
 test('roots outside the workspace and links out of it are refused', async () => {
@@ -213,7 +233,11 @@ test('reports go into the workspace only, and through no link', async () => {
     assert.match(ran.issues[0]?.message ?? '', /`report-file`/)
   }
   assert.equal(fs.readFileSync(victim, 'utf8'), 'mine')
-  const ran = await run({ explint: fake([]), workspace, inputs: { 'report-file': 'out/report.json' } })
+  const ran = await run({
+    explint: fake([]),
+    workspace,
+    inputs: { 'report-file': 'out/report.json' },
+  })
   assert.equal(ran.outputs['report'], path.join(workspace, 'out', 'report.json'))
 })
 
@@ -223,13 +247,21 @@ test('a program in the workspace is no tool for a pull request', async () => {
   const inputs = { 'explint-path': 'explint' }
   const ran = await run({ explint: fake([]), workspace, inputs })
   assert.match(ran.issues[0]?.message ?? '', /the pull request could replace it/)
-  const pushed = await run({ explint: fake([]), workspace, inputs, event: 'schedule', payload: schedule() })
+  const pushed = await run({
+    explint: fake([]),
+    workspace,
+    inputs,
+    event: 'schedule',
+    payload: schedule(),
+  })
   assert.equal(pushed.code, 0)
 })
 
 test('what the tool prints is no command', async () => {
   const stderr = '::error::forged\n##[error]forged\nx ##[add-path]/evil\n::set-output name=a::b\n'
-  const ran = await run({ explint: fake([], { stderr, stdout: '::stop-commands::x\n::warning::y' }) })
+  const ran = await run({
+    explint: fake([], { stderr, stdout: '::stop-commands::x\n::warning::y' }),
+  })
   assert.deepEqual(ran.issues, [])
   assert.equal(ran.code, 0)
 })
@@ -249,11 +281,17 @@ test('failures of the tool fail the job with a reason', async () => {
     [{ code: 0 }, /exit code 0: it said nothing/],
     [{ code: 0, report: '{' }, /it is no JSON/],
     [{ code: 0, report: JSON.stringify({ ...good, schema_version: 9 }) }, /schema version 9/],
-    [{ code: 0, report: JSON.stringify({ ...good, packages: [{}] }) }, /at \/packages\/0 it must have/],
+    [
+      { code: 0, report: JSON.stringify({ ...good, packages: [{}] }) },
+      /at \/packages\/0 it must have/,
+    ],
     [{ code: 0, report: good, sleep: 60_000 }, /did not end within 1 seconds/],
   ]
   for (const [script, said] of scenarios) {
-    const ran = await run({ explint: fakeExplint(script), inputs: { 'timeout-minutes': '0.02' } })
+    const ran = await run({
+      explint: fakeExplint(script),
+      inputs: { 'timeout-minutes': '0.02' },
+    })
     assert.equal(ran.code, 1)
     assert.match(ran.issues.at(-1)?.message ?? '', said)
     assert.equal(ran.outputs['passed'], 'false')
@@ -271,8 +309,12 @@ test('an incomplete report is shown and fails', async () => {
 
 test('inputs that mean nothing are named', async () => {
   for (const inputs of [
-    { 'fail-on': 'errors' }, { mode: 'x' }, { review: 'all' }, { comment: 'y' },
-    { 'timeout-minutes': '-1' }, { sha256: 'abc' },
+    { 'fail-on': 'errors' },
+    { mode: 'x' },
+    { review: 'all' },
+    { comment: 'y' },
+    { 'timeout-minutes': '-1' },
+    { sha256: 'abc' },
   ]) {
     const ran = await run({ explint: fake([]), inputs })
     const [name = ''] = Object.keys(inputs)
@@ -287,9 +329,15 @@ test('an action that is no release names the ways out', async () => {
 })
 
 test('branches: each is checked at its commit, in one table', async () => {
-  for (const name of ['exp/a', 'exp/b']) origin.run('branch', '--force', name, name === 'exp/a' ? head : main)
+  for (const name of ['exp/a', 'exp/b'])
+    origin.run('branch', '--force', name, name === 'exp/a' ? head : main)
   const explint = fake([finding()])
-  const ran = await run({ explint, event: 'workflow_dispatch', payload: dispatch(), inputs: { branches: 'exp/*' } })
+  const ran = await run({
+    explint,
+    event: 'workflow_dispatch',
+    payload: dispatch(),
+    inputs: { branches: 'exp/*' },
+  })
   assert.deepEqual(
     explint.calls().map(({ args }) => args.find((a) => a.startsWith('--rev='))),
     [`--rev=${head}`, `--rev=${main}`],
@@ -314,6 +362,9 @@ test('merge: the reports of a matrix become one', async () => {
   assert.equal(ran.code, 0)
   assert.deepEqual(explint.calls(), [])
   assert.equal(ran.outputs['errors'], '2')
-  const strict = await run({ ...job, inputs: { mode: 'merge', reports: 'reports', 'fail-on': 'error' } })
+  const strict = await run({
+    ...job,
+    inputs: { mode: 'merge', reports: 'reports', 'fail-on': 'error' },
+  })
   assert.equal(strict.code, 1)
 })

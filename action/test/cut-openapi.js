@@ -21,17 +21,25 @@ const USED = [
 
 const { info, paths } = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'))
 const plain = (schema) =>
-  JSON.parse(JSON.stringify(schema, (key, value) => (/^(description|examples?)$/.test(key) && typeof value !== 'object' ? undefined : value)))
+  JSON.parse(
+    JSON.stringify(schema, (key, value) =>
+      /^(description|examples?)$/.test(key) && typeof value !== 'object' ? undefined : value,
+    ),
+  )
 const cut = {}
 for (const [path, method] of USED) {
   const { operationId, parameters, requestBody, responses } = paths[path][method]
   cut[path] ??= {}
   cut[path][method] = {
     operationId,
-    parameters: parameters.map(({ name, in: place, required, schema }) => plain({ name, in: place, required, schema })),
+    parameters: parameters.map(({ name, in: place, required, schema }) =>
+      plain({ name, in: place, required, schema }),
+    ),
     body: requestBody === undefined ? null : plain(requestBody.content['application/json'].schema),
     statuses: Object.keys(responses),
   }
 }
 const { title, version, license } = info
-process.stdout.write(`${JSON.stringify({ info: { title, version, license }, paths: cut }, null, 1)}\n`)
+process.stdout.write(
+  `${JSON.stringify({ info: { title, version, license }, paths: cut }, null, 1)}\n`,
+)

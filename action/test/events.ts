@@ -11,7 +11,9 @@ export interface Pull {
 
 /** `pull_request` and `pull_request_target`. */
 export function pullRequest({ base: from, head, fork = false, sender = 'ada' }: Pull): object {
-  const repo = fork ? { id: 2, full_name: 'eve/experiments', default_branch: 'main', fork: true } : base
+  const repo = fork
+    ? { id: 2, full_name: 'eve/experiments', default_branch: 'main', fork: true }
+    : base
   return {
     action: 'synchronize',
     number: 7,

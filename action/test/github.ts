@@ -164,7 +164,10 @@ function checkParameters(
   }
 }
 
-function checkBody({ operationId, body: schema }: Operation, text: string): Record<string, unknown> {
+function checkBody(
+  { operationId, body: schema }: Operation,
+  text: string,
+): Record<string, unknown> {
   if (schema === null) return {}
   const body = JSON.parse(text) as Record<string, unknown>
   if (!strict.validate(schema, body)) {
@@ -205,7 +208,11 @@ function act(
     case 'issues/list-comments':
       return page(state.comments)
     case 'issues/create-comment': {
-      const made = { id: 1000 + state.comments.length, body: limited(body['body']), user: BOT }
+      const made = {
+        id: 1000 + state.comments.length,
+        body: limited(body['body']),
+        user: BOT,
+      }
       state.comments.push(made)
       return [201, made]
     }
@@ -224,8 +231,14 @@ function act(
           throw new Refused(422, 'Unprocessable Entity: line must be part of the diff')
         }
       }
-      state.reviews.push({ commit_id: String(body['commit_id']), event: String(body['event']), comments })
-      state.reviewComments.push(...comments.map(({ path, body: said }) => ({ id: 1, path, body: said, user: BOT })))
+      state.reviews.push({
+        commit_id: String(body['commit_id']),
+        event: String(body['event']),
+        comments,
+      })
+      state.reviewComments.push(
+        ...comments.map(({ path, body: said }) => ({ id: 1, path, body: said, user: BOT })),
+      )
       return [200, { id: 1 }]
     }
     case 'actions/list-workflow-run-artifacts': {

@@ -13,11 +13,19 @@ const markdown = new MarkdownIt({ html: true, linkify: true })
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false })
 const LINKS = { repository: 'https://github.example/o/r', commit: 'c'.repeat(40) }
 // What the summary itself writes; anything else in it came from foreign text.
-const OURS = /<\/?(?:h2|h3|p|blockquote|strong|em|table|thead|tbody|tr|th|td|code)>|<a href="https:\/\/github\.example\/o\/r\/blob\/[0-9a-f]{40}\/[^"<>\s]*#L\d+(?:-L\d+)?">|<\/a>/g
+const OURS =
+  /<\/?(?:h2|h3|p|blockquote|strong|em|table|thead|tbody|tr|th|td|code)>|<a href="https:\/\/github\.example\/o\/r\/blob\/[0-9a-f]{40}\/[^"<>\s]*#L\d+(?:-L\d+)?">|<\/a>/g
 
-function context(findings: Finding[], changed: ReadonlyMap<string, [number, number][]> | null = null) {
+function context(
+  findings: Finding[],
+  changed: ReadonlyMap<string, [number, number][]> | null = null,
+) {
   const made = report([
-    pkg({ findings, notes: ['a `note`'], comparison: { against: 'main', base: null, problem: 'no', fixed: findings } }),
+    pkg({
+      findings,
+      notes: ['a `note`'],
+      comparison: { against: 'main', base: null, problem: 'no', fixed: findings },
+    }),
   ])
   return {
     report: made,
@@ -30,7 +38,12 @@ function context(findings: Finding[], changed: ReadonlyMap<string, [number, numb
 }
 
 function foreignMarkup(html: string): string[] {
-  return html.replaceAll('<!-- ours -->', '').replace(OURS, '').match(/<[^>]*>?|>/g) ?? []
+  return (
+    html
+      .replaceAll('<!-- ours -->', '')
+      .replace(OURS, '')
+      .match(/<[^>]*>?|>/g) ?? []
+  )
 }
 
 test('no foreign text becomes markup, in prose and in code', () => {
@@ -50,7 +63,10 @@ test('what is shown reads as what was written', () => {
       const html = markdown.renderInline(code(text))
       const read = html
         .replace(/^<code>|<\/code>$/g, '')
-        .replace(/&(lt|gt|amp|quot);/g, (_, n: string) => ({ lt: '<', gt: '>', amp: '&', quot: '"' })[n] ?? '')
+        .replace(
+          /&(lt|gt|amp|quot);/g,
+          (_, n: string) => ({ lt: '<', gt: '>', amp: '&', quot: '"' })[n] ?? '',
+        )
       assert.equal(read, text.replace(/\s*[\r\n]+\s*/g, ' '))
     }),
   )
@@ -72,17 +88,23 @@ test('the summary and the comment hold no markup of others', () => {
 
 test('the summary keeps to its limit in bytes and says that it is cut', () => {
   fc.assert(
-    fc.property(fc.array(anyFinding, { maxLength: 40 }), fc.integer({ min: 1200, max: 9000 }), (findings, limit) => {
-      const text = jobSummary(context(findings), limit)
-      assert.ok(Buffer.byteLength(text) <= limit)
-      const rows = text.split('\n').filter((line) => /^\| [✗⚠ℹ] /.test(line)).length
-      if (rows < findings.length) assert.match(text, /This summary is cut/)
-    }),
+    fc.property(
+      fc.array(anyFinding, { maxLength: 40 }),
+      fc.integer({ min: 1200, max: 9000 }),
+      (findings, limit) => {
+        const text = jobSummary(context(findings), limit)
+        assert.ok(Buffer.byteLength(text) <= limit)
+        const rows = text.split('\n').filter((line) => /^\| [✗⚠ℹ] /.test(line)).length
+        if (rows < findings.length) assert.match(text, /This summary is cut/)
+      },
+    ),
   )
 })
 
 test('5,000 long findings fit the limits of the runner and of a comment', () => {
-  const findings = Array.from({ length: 5000 }, (_, n) => finding({ line: n + 1, message: 'ä|'.repeat(200) }))
+  const findings = Array.from({ length: 5000 }, (_, n) =>
+    finding({ line: n + 1, message: 'ä|'.repeat(200) }),
+  )
   const all = context(findings)
   assert.ok(Buffer.byteLength(jobSummary(all)) <= SUMMARY_LIMIT)
   assert.ok(changesComment(all, '<!-- ours -->').length <= COMMENT_LIMIT)
@@ -90,7 +112,13 @@ test('5,000 long findings fit the limits of the runner and of a comment', () => 
 
 test('the summary, the comment', (t) => {
   const findings = [
-    finding({ change: 'new', message: 'Local `p|q` is read <b>here</b>.', path: 'a b/%,:.py', line: 3, end_line: 5 }),
+    finding({
+      change: 'new',
+      message: 'Local `p|q` is read <b>here</b>.',
+      path: 'a b/%,:.py',
+      line: 3,
+      end_line: 5,
+    }),
     finding({ change: 'unchanged', severity: 'warning', path: 'src/model.py' }),
     finding({ change: 'unchanged', state: 'suppressed' }),
   ]
@@ -102,7 +130,12 @@ test('the summary, the comment', (t) => {
       verdict: { is_code_ready: false, code_issue: '', criteria, undecided: [] },
       findings,
       coverage: { scanned: 3, skipped: [{ path: 'big.bin', reason: 'binary' }], failed: [] },
-      comparison: { against: 'main', base: 'b'.repeat(40), problem: '', fixed: [finding({ line: 9 })] },
+      comparison: {
+        against: 'main',
+        base: 'b'.repeat(40),
+        problem: '',
+        fixed: [finding({ line: 9 })],
+      },
     }),
     pkg({ source: { kind: 'folder', location: 'runs', member: 'two', rev: null } }),
   ])
@@ -115,7 +148,9 @@ test('the summary, the comment', (t) => {
     reportFile: 'explint.json',
   }
   t.assert.snapshot(markdown.render(jobSummary(all)), { serializers: [String] })
-  t.assert.snapshot(markdown.render(changesComment(all, '<!-- ours -->')), { serializers: [String] })
+  t.assert.snapshot(markdown.render(changesComment(all, '<!-- ours -->')), {
+    serializers: [String],
+  })
 })
 
 test('a log line is never a command', () => {

@@ -102,7 +102,14 @@ test('annotations are what the runner takes: short, with columns on one line onl
 })
 
 test('0, 9, 10, 11, 51 and 5,000 errors', () => {
-  for (const [number, shown] of [[0, 0], [9, 9], [10, 10], [11, 10], [51, 10], [5000, 10]] as const) {
+  for (const [number, shown] of [
+    [0, 0],
+    [9, 9],
+    [10, 10],
+    [11, 10],
+    [51, 10],
+    [5000, 10],
+  ] as const) {
     const findings = Array.from({ length: number }, (_, index) => located({ line: index + 1 }))
     const { annotations } = plan(findings, null)
     assert.equal(annotations.length, shown)
@@ -116,6 +123,9 @@ test('0, 9, 10, 11, 51 and 5,000 errors', () => {
 
 test('old errors in other places raise no alarm', () => {
   const { annotations } = plan([located({ change: 'unchanged' })], new Map())
-  assert.deepEqual(annotations.map((a) => [a.level, a.title]), [['notice', 'explint: 1 more error']])
+  assert.deepEqual(
+    annotations.map((a) => [a.level, a.title]),
+    [['notice', 'explint: 1 more error']],
+  )
   assert.match(annotations[0]?.message ?? '', /0 new, 1 old/)
 })

@@ -21,7 +21,14 @@ export class Git {
   }
 
   run(...args: string[]): string {
-    const who = ['-c', 'user.name=a', '-c', 'user.email=a@example.org', '-c', 'commit.gpgSign=false']
+    const who = [
+      '-c',
+      'user.name=a',
+      '-c',
+      'user.email=a@example.org',
+      '-c',
+      'commit.gpgSign=false',
+    ]
     const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null' }
     const output = execFileSync('git', [...who, ...args], {
       ...{ cwd: this.folder, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },
@@ -99,7 +106,11 @@ setTimeout(() => {
   )
   const calls = () =>
     fs.existsSync(log)
-      ? fs.readFileSync(log, 'utf8').trim().split('\n').map((line) => JSON.parse(line))
+      ? fs
+          .readFileSync(log, 'utf8')
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line))
       : []
   return { path: program, calls }
 }

@@ -60,7 +60,9 @@ export function parseCommand(line: string): Command | null {
 function pairs(text: string, separator: string): Record<string, string> {
   const found = text.split(separator).flatMap((pair) => {
     const at = pair.indexOf('=')
-    return at === -1 ? [] : [[pair.slice(0, at).trim(), unescapeProperty(pair.slice(at + 1))] as const]
+    return at === -1
+      ? []
+      : [[pair.slice(0, at).trim(), unescapeProperty(pair.slice(at + 1))] as const]
   })
   return Object.fromEntries(found)
 }
@@ -131,6 +133,8 @@ interface Metadata {
 export interface Job {
   /** The folder of action.yml. */
   action?: string
+  /** The program to start in place of the one that action.yml names. */
+  main?: string
   workspace: string
   event: string
   payload: object
@@ -184,7 +188,7 @@ export async function step(job: Job): Promise<Ran> {
     ...Object.fromEntries(inputs),
     ...job.env,
   }
-  const main = path.resolve(action, metadata.runs.main)
+  const main = job.main ?? path.resolve(action, metadata.runs.main)
   const child = spawn(process.execPath, [main], { cwd: job.workspace, env })
   let stdout = ''
   let stderr = ''

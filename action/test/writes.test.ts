@@ -52,7 +52,10 @@ async function run(server: Server, { made, explint, inputs, fork = false }: Opti
   return ran
 }
 
-async function withServer<T>(over: Partial<State>, use: (server: Server) => Promise<T>): Promise<T> {
+async function withServer<T>(
+  over: Partial<State>,
+  use: (server: Server) => Promise<T>,
+): Promise<T> {
   const server = await github(over)
   try {
     return await use(server)
@@ -107,7 +110,11 @@ test('a refused write is a note that names the permission, and changes nothing e
   for (const permissions of [{}, { 'pull-requests': 'read' as const }]) {
     await withServer({ permissions, files: files() }, async (server) => {
       const explint = tool()
-      const ran = await run(server, { explint, fork: true, inputs: { ...COMMENT, review: 'suggestions' } })
+      const ran = await run(server, {
+        explint,
+        fork: true,
+        inputs: { ...COMMENT, review: 'suggestions' },
+      })
       assert.match(ran.summary, /The comment could not be written.*pull-requests: write/)
       assert.match(ran.summary, /The review could not be written/)
       assert.equal(ran.code, 0)
@@ -144,7 +151,14 @@ test('nothing is written unless asked for', () =>
 const files = () => [{ filename: 'src/train.py', sha: blob, status: 'modified', patch: PATCH }]
 const HELP = 'Read `cfg.run.lr`.'
 const wrong = (line: number, text = 'cfg.lr') =>
-  finding({ line, end_line: line, message: `\`${text}\` is not there.`, help: HELP, change: 'new', fingerprint: `f${line}` })
+  finding({
+    line,
+    end_line: line,
+    message: `\`${text}\` is not there.`,
+    help: HELP,
+    change: 'new',
+    fingerprint: `f${line}`,
+  })
 
 /** A tool that finds `cfg.lr`, and one finding more wherever a line holds `cfg.run.lr` beside `more`. */
 function tool(more = 'nothing'): string {
@@ -216,7 +230,9 @@ async function post(server: Server, payload = workflowRun(BASE)): Promise<Ran> {
 
 test('post: the report of a fork becomes a comment, escaped', () => {
   const message = '<img src=x> @octocat [x](http://e.example) `a|b`'
-  const zip = archive({ 'explint-report.json': JSON.stringify(compared([finding({ message, change: 'new' })])) })
+  const zip = archive({
+    'explint-report.json': JSON.stringify(compared([finding({ message, change: 'new' })])),
+  })
   return withServer({ pulls: [PULL], artifacts: [ARTIFACT], archive: zip }, async (server) => {
     const ran = await post(server)
     assert.equal(ran.code, 0)
@@ -233,7 +249,10 @@ test('post: a report that is none fails, and posts nothing', async () => {
     [archive({ 'a.txt': 'x' }), /no JSON file/],
     [archive({ 'a.json': '{}', 'b.json': '{}' }), /more than one/],
     [archive({ '../../a.json': '{}' }), /must have required property/],
-    [archive({ 'a.json': JSON.stringify({ ...compared([]), packages: [{ id: 1 }] }) }), /at \/packages\/0/],
+    [
+      archive({ 'a.json': JSON.stringify({ ...compared([]), packages: [{ id: 1 }] }) }),
+      /at \/packages\/0/,
+    ],
   ]
   for (const [zip, said] of bad) {
     await withServer({ pulls: [PULL], artifacts: [ARTIFACT], archive: zip }, async (server) => {
@@ -251,10 +270,18 @@ test('post: a run without a pull request or an artifact is a notice', async () =
   const scenarios: [Partial<State>, object, RegExp][] = [
     [{ pulls: [moved], artifacts: [ARTIFACT] }, workflowRun(BASE), /No open pull request/],
     [{ pulls: [PULL] }, workflowRun(BASE), /no artifact/],
-    [{ pulls: [PULL], artifacts: [{ ...ARTIFACT, size_in_bytes: 1e9 }] }, workflowRun(BASE), /too large/],
+    [
+      { pulls: [PULL], artifacts: [{ ...ARTIFACT, size_in_bytes: 1e9 }] },
+      workflowRun(BASE),
+      /too large/,
+    ],
     [{ pulls: [PULL], artifacts: [ARTIFACT] }, workflowRun(BASE, 'push'), /not for a pull request/],
     [
-      { pulls: [PULL], artifacts: [ARTIFACT], permissions: { actions: 'read', 'pull-requests': 'read' } },
+      {
+        pulls: [PULL],
+        artifacts: [ARTIFACT],
+        permissions: { actions: 'read', 'pull-requests': 'read' },
+      },
       workflowRun(BASE),
       /pull-requests: write/,
     ],
