@@ -43,10 +43,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "experiment": DATA | {"core", "protocol", "compose", "source", "trace"},
     "environment": DATA | {"compose", "experiment"},
     "artifacts": DATA | {"trace"},
-    "executions": DATA | {"protocol", "compose", "trace", "experiment"},
     "rules": DATA
-    | {"artifacts", "core", "protocol", "compose", "environment", "trace", "experiment"}
-    | {"executions"},
+    | {"artifacts", "core", "protocol", "compose", "environment", "trace", "experiment"},
     "fanout": frozenset(),
     "pipeline": DATA
     | {

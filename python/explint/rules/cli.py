@@ -92,6 +92,10 @@ def train_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
     `cli/evaluate-contract` does for evaluation. What Hydra makes of the words is told by
     `hydra/composition-error` and `hydra/bad-override`.
 
+    Where `src/main.py` only starts the training module as a process, reports that the process gets
+    the same words in every mode, so that the mode argument is lost on the way. A package that
+    reads the mode nowhere is told by `trial/no-mode`.
+
     ## Why is this bad
     The words have no dashes: `argparse` takes them for positional arguments, and the run ends
     before it begins, or trains something else.
@@ -114,7 +118,10 @@ def train_contract(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - Criterion 2 of the experiment protocol
     """
     profile = experiment.profile
-    if profile.commands.train is None or not isinstance(experiment.entry, str):
+    if profile.commands.train is None:
+        return
+    if not isinstance(experiment.entry, str):
+        yield from _lost_mode(experiment)
         return
     ids = experiment.run_ids() or ("run-1",)
     mode = next((m for m in profile.trial.modes if m.override), None)
@@ -301,15 +308,75 @@ def _lost_run(experiment: Experiment, start: Start, child: Child) -> tuple[str, 
     if any(start.run_id in w.text for w in words):
         return None
     # What the parent leaves in a file or in the environment may say it as well.
-    writes = (".save", ".dump", "write_text", ".write", "os.environ", "putenv")
     own = experiment.text(experiment.entry.path) if not isinstance(experiment.entry, str) else ""
-    if any(word in (own or "") for word in writes):
+    if any(word in (own or "") for word in _LEFT_BEHIND):
         return None
     return (
         f"`{child.module or child.script}` composes its own config, and no word that it is handed "
         "says which run is meant.",
         'Hand on the run too, as in `f"run={cfg.run.run_id}"`.',
     )
+
+
+_LEFT_BEHIND: Final = (".save", ".dump", "write_text", ".write", "environ", "putenv")
+"""What code says that leaves something to a process in a file or in the environment."""
+
+
+def _lost_mode(experiment: Experiment) -> Iterator[Hit]:
+    """That the training process is handed the same words in every mode."""
+    from explint.rules.trial import no_mode
+
+    key = experiment.profile.trial.key
+    seen = started(experiment)
+    if key is None or seen is None or seen.document is None:
+        return
+    if any(word in (experiment.text(seen.path) or "") for word in _LEFT_BEHIND):
+        return
+    by_run: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {}
+    child = None
+    for start in seen.starts:
+        words = []
+        for child in start.children:
+            texts = _sure_words(experiment, child)
+            if start.composed is None or texts is None:
+                return
+            words.append(texts)
+        by_run.setdefault(start.run_id, {})[start.mode] = tuple(words)
+    for modes in by_run.values():
+        if len(modes) < 2 or len(set(modes.values())) > 1:
+            return
+    if child is None or any(isinstance(h, Hit) for h in no_mode.function(experiment)):
+        return
+    place = child.event.place
+    name = child.module or child.script
+    yield Hit(
+        path=seen.path_of(place),
+        line=place.line,
+        column=place.column,
+        message=f"`{name}` is started with the same words in every mode: `{key}` does not reach "
+        "it, and what it trains does not depend on the mode.",
+        help=f'Hand it on too, as in `f"{key}={{cfg.{key}}}"`.',
+    )
+
+
+def _sure_words(experiment: Experiment, child: Child) -> tuple[str, ...] | None:
+    """The words of a process that surely starts the training module with its own config, when
+    they are all that it gets."""
+    from explint.trace.children import Word
+
+    path = target(experiment, child)
+    words = [w for w in child.words if isinstance(w, Word)]
+    if path is None or experiment.profile.files.jobs.get(path) != "train":
+        return None
+    if child.state is not True or child.has_env or not all(w.exact for w in words):
+        return None
+    if len(words) < len(child.words) or any(w.text.startswith("-") for w in words):
+        return None
+    if {"input", "stdin"} & {k for k, _ in child.event.kwargs}:
+        return None
+    point = experiment.entry_at(path)
+    is_main = not isinstance(point, str) and point.way == "main" and point.unknown is None
+    return tuple(w.text for w in words) if is_main else None
 
 
 NOT_WHOLE = frozenset(

@@ -139,7 +139,7 @@ def figure_outside_evaluate(experiment: Experiment) -> Iterator[Hit | Unknown]:
         return
     from explint.artifacts.figures import figures
     from explint.artifacts.paths import Paths
-    from explint.executions import Undecided, executions
+    from explint.rules.executions import Undecided, executions
 
     told: dict[tuple[str, int], Place] = {}
     for run in executions(experiment):

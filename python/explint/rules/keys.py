@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from explint.compose.yaml import YamlDocument
-from explint.executions import Execution, Undecided, executions
 from explint.experiment import defaults_list
 from explint.model import Related, Severity
 from explint.package import FileState
+from explint.rules.executions import Execution, Undecided, executions
+from explint.rules.handlers import ends_in_error
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.started import unread
 from explint.trace import facts as f
@@ -382,12 +383,15 @@ def _shift(full: Keys, right: Keys) -> tuple[Keys, Keys]:
 
 def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     entry, env = execution.trace, execution.special.env
-    certain = Certain(entry, env)
-    taken: dict[tuple[int, Keys], tuple[str, int]] = {}
     files = execution.document.files
+    certain = Certain.of(execution, experiment)
+    taken: dict[tuple[int, Keys], tuple[str, int]] = {}
     unknown_code = _hands_over(execution, experiment)
     # Code that asks whether a mandatory value is missing knows what it does.
-    asks_nothing = not any("is_missing" in (experiment.text(p) or "") for p in files)
+    asks_nothing = not any(
+        "is_missing" in text or "missing_keys" in text
+        for text in (experiment.text(p) or "" for p in files)
+    )
     run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
     for number, event in execution.special.happening():
         if type(event) is not f.Read:
@@ -410,6 +414,8 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         dangling = None
         if cut is None:
             cut, dangling = _raising(tree, keys)
+            if dangling is not None and _is_text(entry, row.root, dangling):
+                continue
             if dangling == MANDATORY.reason and not asks_nothing:
                 continue
         if cut is None or cut <= event.held:
@@ -459,6 +465,19 @@ def _raising(tree: object, keys: Sequence[str | int]) -> tuple[int | None, str |
         if isinstance(value, Dangling) or value is MANDATORY:
             return n, value.reason
     return None, None
+
+
+def _is_text(entry: f.EntryTrace, root: int, dangling: str) -> bool:
+    """Whether ``???`` and interpolations are texts in a config object, which is a plain container
+    that nothing was resolved for."""
+    made = entry.roots[root]
+    if made.kind != "container":
+        return False
+    event = None if made.event is None else entry.events[made.event]
+    given = dict(event.kwargs) if isinstance(event, f.LibraryCall) else {}
+    resolved = entry.values[given["resolve"]] if "resolve" in given else None
+    is_resolved = isinstance(resolved, f.Literal) and resolved.value is True
+    return dangling == MANDATORY.reason or not is_resolved
 
 
 def _hands_over(execution: Execution, experiment: Experiment) -> int:
@@ -613,11 +632,27 @@ class Certain:
     ways are taken on some machine or in some iteration.
     """
 
-    def __init__(self, entry: f.EntryTrace, env: Env) -> None:
+    def __init__(
+        self,
+        entry: f.EntryTrace,
+        env: Env,
+        text: Callable[[f.Place], str | None] | None = None,
+    ) -> None:
         self.entry = entry
         self.env = env
+        self._text = text
         self._known: dict[int, bool] = {}
         self._raising: set[int] | None = None
+
+    @classmethod
+    def of(cls, execution: Execution, experiment: Experiment) -> Certain:
+        """Of an execution, with the texts of its modules at hand."""
+        files = execution.document.files
+        return cls(
+            execution.trace,
+            execution.special.env,
+            lambda place: experiment.text(files[place.file]),
+        )
 
     def happens(self, guard: int) -> bool:
         """Whether an event under the guard happens in this sense."""
@@ -626,7 +661,7 @@ class Certain:
             truth = condition(row.condition, self.env)
             value = self.entry.values[row.condition]
             if isinstance(value, f.Raised):
-                if row.expected or not self.raises_on(value.attempt):
+                if row.expected or not self.ends_in_error(row, value.attempt):
                     return False
             elif truth is None:
                 if not self._free(row.condition, 0):
@@ -635,6 +670,16 @@ class Certain:
                 return False
             guard = row.parent
         return True
+
+    def ends_in_error(self, guard: f.Guard, attempt: int) -> bool:
+        """Whether an error inside the ``try`` that the guard stands for is raised again.
+
+        Every handler that may take it has to, as far as the module's text is at hand.
+        """
+        text = None if self._text is None else self._text(guard.place)
+        if text is None:
+            return self.raises_on(attempt)
+        return ends_in_error(text, guard.place.line, guard.place.column)
 
     def raises_on(self, attempt: int) -> bool:
         """Whether the first handler of a ``try`` ends in another exception."""
@@ -773,7 +818,7 @@ class _Structs:
 
 def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]:
     entry, env = execution.trace, execution.special.env
-    certain = Certain(entry, env)
+    certain = Certain.of(execution, experiment)
     structs = _Structs()
     # Keys that a struct does not take are not there after the attempt either.
     refused: set[tuple[int, Keys]] = set()
@@ -784,7 +829,7 @@ def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]
         if isinstance(event, f.LibraryCall) and event.name.endswith("flag_override"):
             return
         if isinstance(event, f.Make):
-            yield from _merged_keys(event, execution, structs, certain)
+            yield from _merged_keys(event, number, execution, structs, certain)
             continue
         if not isinstance(event, f.Write | f.Flag):
             continue
@@ -845,7 +890,7 @@ def _new_key(
 
 
 def _merged_keys(
-    event: f.Make, execution: Execution, structs: _Structs, certain: Certain
+    event: f.Make, number: int, execution: Execution, structs: _Structs, certain: Certain
 ) -> Iterator[_NewKey]:
     """What ``OmegaConf.merge`` adds to a struct; notes of what is made whether it is a struct."""
     root, env = execution.trace.roots[event.root], execution.special.env
@@ -863,7 +908,7 @@ def _merged_keys(
         if root.kind == "copy":
             return
         if structs.is_struct(source.root, tuple(keys)) and certain.happens(event.guard):
-            before = at_keys(env.tree(source.root, source.version), keys)
+            before = at_keys(env.tree(source.root, number), keys)
             for new in _added(before, env.tree(event.root, 0), ()):
                 yield _new_key(execution, event, source.root, (*keys, *new), merged=True)
     else:

@@ -111,7 +111,7 @@ def _child(
         inexact = frozenset(n for n, w in enumerate(words) if not w.exact)
         composed = child_config(experiment, point, texts, inexact).composed
         if composed is not None:
-            tree = _made_at_run_time(tree_of(composed))
+            tree = made_at_run_time(tree_of(composed))
     return Process(
         path,
         main.run_id,
@@ -126,12 +126,12 @@ def _child(
     )
 
 
-def _made_at_run_time(tree: Any) -> Any:  # noqa: ANN401
+def made_at_run_time(tree: Any) -> Any:  # noqa: ANN401
     """A config in which what was composed from a part that only the run knows is unknown."""
     if isinstance(tree, dict):
-        return {key: _made_at_run_time(inner) for key, inner in tree.items()}
+        return {key: made_at_run_time(inner) for key, inner in tree.items()}
     if isinstance(tree, list):
-        return [_made_at_run_time(inner) for inner in tree]
+        return [made_at_run_time(inner) for inner in tree]
     if isinstance(tree, str) and STAND_IN in tree:
         return Unknown("it is made at run time")
     return tree

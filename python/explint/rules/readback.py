@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from explint.executions import Execution, executions, module_of
+from explint.rules.executions import Execution, executions, module_of
 from explint.rules.logged import picked, role_of, templates
 from explint.rules.registry import Unknown
 from explint.rules.started import unread

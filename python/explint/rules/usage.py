@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from explint.compose.yaml import YamlDocument
-from explint.executions import Execution, executions
 from explint.model import Related, Severity
 from explint.package import FileState
 from explint.regex import regex
 from explint.rules.cli import NOT_WHOLE
+from explint.rules.executions import Execution, executions
 from explint.rules.keys import Keys, lead_of
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace.specialise import YAML_LOADERS
@@ -53,6 +53,10 @@ _LOOKED_AT: Final = frozenset(
 )  # fmt: skip
 """What a config is handed to so that somebody sees it: nothing is decided there."""
 
+_KNOWS_CONFIGS: Final = regex(
+    r"isinstance\([^\n]*(?:DictConfig|ListConfig|Mapping|Sequence)"
+    r"|\bis_(?:config|dict|list)\(|\bcase (?:DictConfig|ListConfig)"
+)
 _DICTS_ONLY: Final[Mapping[str, str]] = {
     "json.dump": "Object of type {} is not JSON serializable",
     "json.dumps": "Object of type {} is not JSON serializable",
@@ -99,13 +103,19 @@ def number_read_as_string(experiment: Experiment) -> Iterator[Hit | Unknown]:
     found: dict[tuple[str, int, int], tuple[str, Place]] = {}
     for document, special in _programs(experiment):
         entry = special.env.entry
+        changed: set[int] | None = None
         for _, event in special.happening():
             if not isinstance(event, f.LibraryCall) or not event.name.startswith(_OPTIMIZERS):
                 continue
+            if changed is None:
+                changed = _changed(special)
             numbers = [v for k, v in event.kwargs if k in _NUMBERS]
             for value in (*event.args[1:2], *numbers):
                 text = evaluate(value, special.env)
-                if isinstance(text, str) and _EXPONENT.fullmatch(text) and _is_loaded(value, entry):
+                if not (isinstance(text, str) and _EXPONENT.fullmatch(text)):
+                    continue
+                source = _loaded(value, entry)
+                if source is not None and source not in changed:
                     place = event.place
                     at = (document.files[place.file], place.line, place.column)
                     found.setdefault(at, (text, place))
@@ -327,7 +337,7 @@ def not_a_dict(experiment: Experiment) -> Iterator[Hit | Unknown]:
             kind = _config_inside(event.args[0], one, 0)
             if kind is None:
                 continue
-            certain = certain or Certain(one.trace, one.special.env)
+            certain = certain or Certain.of(one, experiment)
             if not certain.happens(event.guard):
                 continue
             place = event.place
@@ -350,7 +360,9 @@ def not_a_dict(experiment: Experiment) -> Iterator[Hit | Unknown]:
             )
         for guard in one.trace.guards:
             tested = _never_an_instance(guard.condition, one)
-            if tested is not None:
+            text = "" if tested is None else experiment.text(files[guard.place.file]) or ""
+            # Code that knows the config's types takes them in another branch.
+            if tested is not None and not _KNOWS_CONFIGS.search(text):
                 at = (files[guard.place.file], guard.place.line, guard.place.column)
                 wanted, kind = tested
                 found.setdefault(
@@ -395,8 +407,8 @@ def _programs(experiment: Experiment) -> Iterator[tuple[TraceDocument, Specialis
             yield document, specialise(entry, config, files=experiment.loadable)
 
 
-def _is_loaded(value: int, entry: EntryTrace) -> bool:
-    """Whether a value is taken out of what PyYAML loads."""
+def _loaded(value: int, entry: EntryTrace) -> int | None:
+    """What PyYAML loads, when a value is taken out of it."""
     from explint.trace import facts as f
 
     for _ in range(_DEPTH):
@@ -407,11 +419,25 @@ def _is_loaded(value: int, entry: EntryTrace) -> bool:
             case f.CallValue():
                 callee = entry.values[row.callee]
                 if isinstance(callee, f.Library):
-                    return callee.name in YAML_LOADERS
+                    return value if callee.name in YAML_LOADERS else None
                 value = row.callee
             case _:
-                return False
-    return False
+                return None
+    return None
+
+
+def _changed(special: Specialised) -> set[int]:
+    """The loaded documents that the program writes to: its numbers may be converted there."""
+    from explint.trace import facts as f
+
+    entry = special.env.entry
+    found: set[int | None] = set()
+    for _, event in special.happening():
+        if isinstance(event, f.Store):
+            found.add(_loaded(event.of, entry))
+        elif isinstance(event, f.LibraryCall) and event.name.endswith((".update", ".setdefault")):
+            found.add(_loaded(event.callee, entry))
+    return {source for source in found if source is not None}
 
 
 def _with_dot(text: str) -> str:
@@ -435,7 +461,12 @@ def _config_inside(value: int, one: Execution, depth: int) -> str | None:
         case f.Config():
             return _kind(row, one)
         case f.DictValue():
-            inner = [v for _, v in row.items]
+            # `**section` makes its items part of the dict, not the section.
+            spread = [one.trace.values[v] for k, v in row.items if _is_star(k, one)]
+            inner = [v for k, v in row.items if not _is_star(k, one)]
+            for section in spread:
+                if isinstance(section, f.Config) and (kind := _kind_within(section, one)):
+                    return kind
         case f.ListValue() | f.TupleValue():
             inner = row.items
         case f.Each():
@@ -444,6 +475,23 @@ def _config_inside(value: int, one: Execution, depth: int) -> str | None:
             return None
     kinds = (_config_inside(v, one, depth + 1) for v in inner)
     return next((kind for kind in kinds if kind is not None), None)
+
+
+def _is_star(value: int, one: Execution) -> bool:
+    from explint.trace import facts as f
+
+    return isinstance(one.trace.values[value], f.Star)
+
+
+def _kind_within(row: Any, one: Execution) -> str | None:  # noqa: ANN401
+    """What OmegaConf makes of the first section or list inside a section."""
+    from explint.trace.specialise import lookup
+
+    held = lookup(row.root, row.path, row.version, one.special.env)
+    if _kind(row, one) is None or not isinstance(held, Mapping):
+        return None
+    inner = next((v for v in held.values() if isinstance(v, Mapping | list)), None)
+    return None if inner is None else "DictConfig" if isinstance(inner, Mapping) else "ListConfig"
 
 
 def _kind(row: Any, one: Execution) -> str | None:  # noqa: ANN401

@@ -361,7 +361,9 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             if held is not None:
                 return held
             found = lookup(row.root, row.path, row.version, env)
-            if found is ABSENT:
+            plain = env.entry.roots[row.root].kind == "container"
+            if found is ABSENT or (found is MANDATORY and not plain):
+                # OmegaConf holds no key whose value is `???`.
                 return False
             if found is MAYBE or (isinstance(found, Unknown) and not _surely_there(row, env)):
                 return found
@@ -724,7 +726,8 @@ def specialise(
         version = number + 1
         match event:
             case f.Make():
-                env.roots[event.root] = [(0, _made(entry.roots[event.root], config, env))]
+                made = _made(entry.roots[event.root], config, env, number)
+                env.roots[event.root] = [(0, made)]
             case f.Write():
                 _write(event, state, version, env)
             case f.Forget():
@@ -733,12 +736,12 @@ def specialise(
     return Specialised(env, states)
 
 
-def _made(root: f.Root, config: Tree, env: Env) -> Tree:
+def _made(root: f.Root, config: Tree, env: Env, version: int) -> Tree:
     if root.kind in ("hydra", "compose"):
         return config
     if root.kind == "load":
         return _loaded(root, env)
-    sources = [as_tree(s, env) for s in root.sources]
+    sources = [as_tree(s, env, version) for s in root.sources]
     match root.kind, sources:
         case (("copy" | "container" | "create"), [one]):
             return Unknown("a config key is missing") if one is ABSENT else one
@@ -793,8 +796,12 @@ def own_path(path: object) -> str | None:
     return whole[len(PACKAGE) + 1 :] if whole.startswith(f"{PACKAGE}/") else None
 
 
-def as_tree(value: f.ValueId, env: Env) -> Tree:
-    """A value as a config tree: like ``evaluate``, but a dict with unknown parts stays a dict."""
+def as_tree(value: f.ValueId, env: Env, version: int | None = None) -> Tree:
+    """A value as a config tree: like ``evaluate``, but a dict with unknown parts stays a dict.
+
+    A section is a reference: with ``version`` it is what it holds after that many events, whenever
+    it was taken from its config.
+    """
     row = env.entry.values[value]
     if isinstance(row, f.DictValue) and not row.open:
         tree: dict[Any, Any] = {}
@@ -802,9 +809,14 @@ def as_tree(value: f.ValueId, env: Env) -> Tree:
             name = evaluate(key, env)
             if not isinstance(name, str | int):
                 return Unknown("a key is not known")
-            tree[name] = as_tree(inner, env)
+            tree[name] = as_tree(inner, env, version)
         return tree
-    return evaluate(value, env)
+    found = evaluate(value, env)
+    if version is not None and isinstance(row, f.Config) and isinstance(found, Mapping | list):
+        later = lookup(row.root, row.path, version, env)
+        # Elsewhere another section took its place in the config: the old one is still at hand.
+        return later if type(later) is type(found) else found
+    return found
 
 
 def merged(first: Tree, second: Tree) -> Tree:
@@ -825,7 +837,7 @@ def merged(first: Tree, second: Tree) -> Tree:
 
 def _write(event: f.Write, state: bool | None, version: int, env: Env) -> None:
     sure = state is True
-    value = ABSENT if event.how == "delete" else as_tree(event.value, env)
+    value = ABSENT if event.how == "delete" else as_tree(event.value, env, version)
     if value is ABSENT and event.how != "delete":
         value = Unknown("a config key is missing")
     row = env.entry.values[event.at]

@@ -19,7 +19,10 @@ from explint.compose.static import Composed
 from explint.compose.tree import ConfigTree
 from explint.package import FileState
 from explint.regex import regex
+from explint.rules.processes import made_at_run_time
+from explint.rules.started import child_config, started, target
 from explint.trace import facts as f
+from explint.trace.children import Word, keys_of_words
 from explint.trace.specialise import (
     ABSENT,
     MANDATORY,
@@ -90,12 +93,62 @@ def _executions(experiment: Experiment) -> Iterator[Execution | Undecided]:
         train = paths.get("train")
         given = None if train is None else _child_keys(experiment, main, train)
         if train is not None and given is not None:
-            yield from _trained(experiment, tree, train, runs, given)
+            told = list(_handed_over(experiment, train))
+            yield from told or _trained(experiment, tree, train, runs, given)
     evaluate = paths.get("evaluate")
     if evaluate is not None and profile.commands.evaluate is not None:
         ids = json.dumps(list(runs))
         command = profile.commands.evaluate.replace("{run_ids}", ids)
         yield from _started(experiment, tree, evaluate, command, None, None, frozenset())
+
+
+def _handed_over(experiment: Experiment, train: str) -> Iterator[Execution]:
+    """The training processes under the words that the main module really hands them.
+
+    There are none where in any run or mode a process does not surely start, some of its words are
+    not known, or Hydra refuses them: what it would be without the mistake is the better question.
+    """
+    seen = started(experiment)
+    document, name = experiment.trace(module_of(train)), module_of(train)
+    trace = None if document is None else document.entry(name)
+    point = experiment.entry_at(train)
+    if (
+        seen is None
+        or document is None
+        or trace is None
+        or isinstance(point, str)
+        or point.way != "main"
+    ):
+        return
+    found = []
+    for start in seen.starts:
+        children = [c for c in start.children if target(experiment, c) == train]
+        if not children:
+            return
+        for child in children:
+            words = [w for w in child.words if isinstance(w, Word)]
+            if child.state is not True or len(words) < len(child.words) or child.has_env:
+                return
+            if any(w.text.startswith("-") for w in words) or None in keys_of_words(words):
+                return
+            inexact = frozenset(n for n, w in enumerate(words) if not w.exact)
+            config = child_config(experiment, point, tuple(w.text for w in words), inexact)
+            if config.composed is None or config.refused:
+                return
+            tree = made_at_run_time(_plain(config.composed.value))
+            found.append(
+                Execution(
+                    entry=name,
+                    run_id=start.run_id,
+                    mode=start.mode or None,
+                    document=document,
+                    trace=trace,
+                    composed=config.composed,
+                    tree=tree,
+                    special=specialise(trace, tree, files=experiment.loadable),
+                )
+            )
+    yield from found
 
 
 def _trained(
