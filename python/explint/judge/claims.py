@@ -15,7 +15,7 @@ import msgspec
 from explint.model.judgement import ClaimKind
 from explint.regex import regex
 
-MAX_CHARACTERS = 100_000
+MAX_CHARACTERS = 20_000
 """What is read of a verdict: its text is untrusted like the rest of a record."""
 
 # What word processors and language models write for the quotes, hyphens and spaces of ASCII.
@@ -28,20 +28,22 @@ _PLAIN = str.maketrans(
     }
 )
 
+_MAX_SENTENCE = 1000
+
 _ITEM = regex(r"^( *)(?:\(?(\d{1,2})[.)]|\(?([a-h])\)|[-*•●▪◦‣·])\s+(?=\S)")
 _INLINE = regex(r"(?:(?<=[:;.,])|(?<= and))\s+\(?(\d{1,2})[.)]\s+(?=[^\s\d])")
 _SENTENCE = regex(
     r"(?<![eE]\.g\.)(?<!i\.e\.)(?<!vs\.)(?<=[.!?])[\"')]?\s+(?=[A-Z`\"'(_*]|[a-z_/]+\.py\b)"
 )
 _ADVICE_HEADING = regex(
-    r"^\W*(?:(?:minimal|suggested|recommended|required|possible|proposed|how to|to|please"
+    r"^\W{0,20}(?:(?:minimal|suggested|recommended|required|possible|proposed|how to|to|please"
     r"|quick)\s+)*"
     r"(?:fix(?:es)?|changes?|actions?|recommendations?|suggestions?|solution|remed\w+|next steps?)"
-    r"\b[^.]{0,40}$|^\W*(?:to (?:fix|resolve|make)\b[^.]{0,60}|next steps?\b[^.]{0,40}):?$",
+    r"\b[^.]{0,40}$|^\W{0,20}(?:to (?:fix|resolve|make)\b[^.]{0,60}|next steps?\b[^.]{0,40}):?$",
     re.IGNORECASE,
 )
 _ADVICE = regex(
-    r"^\W*(?:please\b|fix\b|to (?:fix|resolve|make)\b|remove\b|add\b|use\b|replace\b|change\b"
+    r"^\W{0,20}(?:please\b|fix\b|to (?:fix|resolve|make)\b|remove\b|add\b|use\b|replace\b|change\b"
     r"|store\b"
     r"|re-export\b|rename\b|move\b|implement\b|ensure\b|provide\b|update\b|alternatively\b"
     r"|consider\b"
@@ -52,7 +54,7 @@ _ADVICE = regex(
     re.IGNORECASE,
 )
 _CONCLUSION = regex(
-    r"^\W*(?:until\b|because of (?:these|this|the above)\b|therefore,?\s+(?:the )?(?:code"
+    r"^\W{0,20}(?:until\b|because of (?:these|this|the above)\b|therefore,?\s+(?:the )?(?:code"
     r"|experiment|"
     r"package|repository|criterion)\b.{0,60}\b(?:not|cannot)\b|overall\b|in (?:summary"
     r"|conclusion)\b"
@@ -69,7 +71,9 @@ _CONCLUSION = regex(
     r"|[^`/]*\b(?:cannot be|not) executed end-to-end\b)",
     re.IGNORECASE,
 )
-_ADVICE_OPENS = regex(r"^\W*(?:minimal |suggested |recommended )?fix(?:es)?\s*:", re.IGNORECASE)
+_ADVICE_OPENS = regex(
+    r"^\W{0,20}(?:minimal |suggested |recommended )?fix(?:es)?\s*:", re.IGNORECASE
+)
 _CONCESSION = regex(
     r"\b(?:(?:all|every|any) (?:the )?other\b|everything else\b|(?:the )?(?:remaining|rest)\b"
     r"|other(?:wise)?\b(?=.{0,30}\b(?:criteria|requirements|checks|items)\b))"
@@ -173,7 +177,10 @@ def _read(
     problem: list[str] = []
     advising = False
     for whole in sentences:
-        for sentence in _turns(whole):
+        # Longer sentences are read up to here: patterns look back and forth within one.
+        if len(whole) > _MAX_SENTENCE:
+            remarks.append(whole[_MAX_SENTENCE:])
+        for sentence in _turns(whole[:_MAX_SENTENCE]):
             advising = advising or _ADVICE_OPENS.match(sentence) is not None
             if advising or _ADVICE.match(sentence) or _CONCLUSION.match(sentence):
                 remarks.append(sentence)
@@ -229,12 +236,12 @@ def _blocks(text: str) -> Iterator[_Block]:
             is_number = item[2] is not None
             level = 1 if is_number or not numbered else 2
             numbered = numbered or is_number
-            block = _Block(level, line[item.end() :].strip())
+            block = _Block(level, " ".join(line[item.end() :].split()))
         elif block is None:
             # After a blank line text that is not indented leaves the list.
             level = 0 if not line.startswith("  ") or not numbered else 1
             numbered = numbered and level > 0
-            block = _Block(level, line.strip())
+            block = _Block(level, " ".join(line.split()))
         elif block.level and not line.startswith(" ") and block.text.endswith((".", "!", ")")):
             yield from _spread(block)
             numbered = False
@@ -243,7 +250,7 @@ def _blocks(text: str) -> Iterator[_Block]:
             yield from _spread(block)
             block = _Block(1 if line.startswith("  ") else 0, line.strip())
         else:
-            block.text += f" {line.strip()}"
+            block.text += f" {' '.join(line.split())}"
     if block is not None:
         yield from _spread(block)
 

@@ -172,9 +172,11 @@ def _claim(statement: Statement, code: Code) -> Claim:
         )
     points = list(answers(text, code))
     around = files or code.files_in(" ".join(statement.context))
+    topics = _topics(text)
+    points = [_with_findings(point, topics, text, around, code) for point in points]
     # What the files themselves answer is not asked of the rules again.
     answered = {point.topic for point in points}
-    matched = [topic for topic in _topics(text) if topic.title not in answered]
+    matched = [topic for topic in topics if topic.title not in answered]
     points += [_point(topic, text, around, code) for topic in matched]
     weak = {topic.title for topic in matched if topic.weak}
     states = {point.state for point in points}
@@ -254,6 +256,17 @@ def _point(topic: Topic, text: str, files: Sequence[str], code: Code) -> Point:
         evidence=tuple(as_evidence(f) for f in found),
         reason=reason,
     )
+
+
+def _with_findings(
+    point: Point, topics: Sequence[Topic], text: str, files: Sequence[str], code: Code
+) -> Point:
+    """What the files confirm, together with the findings that say the same."""
+    topic = next((topic for topic in topics if topic.title == point.topic), None)
+    if topic is None or point.state is not ClaimState.CONFIRMED:
+        return point
+    found = _point(topic, text, files, code).evidence
+    return msgspec.structs.replace(point, evidence=(*found, *point.evidence))
 
 
 def _meets(topic: Topic, finding: Finding, text: str, files: Sequence[str]) -> bool:
