@@ -6,6 +6,7 @@
 //! run and mode.
 
 mod call;
+mod class;
 mod compact;
 mod document;
 mod expression;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::document::{CallFrame, Kind as What};
-use super::interp::{Class, Frame, Function, Interp, MAX_CALLS, Out, Role, Scope};
+use super::interp::{Frame, Function, Interp, MAX_CALLS, Out, Role, Scope};
 use super::scope::{Parameter, ParameterKind};
 use super::state::Cell;
 use super::value::{Reason, Sym, Value, ValueId};
@@ -18,6 +18,15 @@ pub(super) struct Args {
     pub named: Vec<(Sym, ValueId)>,
     pub spread: Vec<ValueId>,
 }
+
+/// Decorators of the libraries after which a class is called as before.
+const KEEPS_CLASS: [&str; 5] = [
+    "dataclasses.dataclass",
+    "dataclasses.dataclass()",
+    "functools.total_ordering",
+    "typing.final",
+    "typing.runtime_checkable",
+];
 
 impl Args {
     pub fn positional(positional: Vec<ValueId>) -> Self {
@@ -257,11 +266,12 @@ impl<'p> Interp<'p> {
             let config = self.new_root(node, "hydra", vec![decorator]);
             args.positional.push(config);
         }
+        let receiver = args.positional.first().copied();
         let bound = self.bind(&function, args);
         let bound = match bound {
             Ok(bound) => bound,
             Err((bound, problem)) => {
-                if !function.wrapped {
+                if !function.wrapped && self.is_reached_plainly(&function, receiver) {
                     let name = self.function_name(number);
                     self.emit(node, What::Mismatch(name, problem));
                 }
@@ -463,7 +473,12 @@ impl<'p> Interp<'p> {
     }
 
     /// What a parameter gets from `**value`.
-    fn spread_argument(&mut self, value: ValueId, name: Sym, default: Option<ValueId>) -> ValueId {
+    pub(super) fn spread_argument(
+        &mut self,
+        value: ValueId,
+        name: Sym,
+        default: Option<ValueId>,
+    ) -> ValueId {
         let Some((root, mut path)) = self.config_path(value) else {
             return self.unknown(Reason::Argument);
         };
@@ -476,137 +491,6 @@ impl<'p> Interp<'p> {
             }
             None => at,
         }
-    }
-
-    /// Makes an instance of a class of the package.
-    fn instantiate(&mut self, node: NodeId, class: u32, args: Args) -> ValueId {
-        if self.classes[class as usize].is_enum {
-            let callee = self.value(Value::Class(class));
-            return self.opaque_call(node, callee, args);
-        }
-        let instance = self.new_object();
-        self.instances.insert(instance, class);
-        self.trace.labels.instances.insert(instance, class);
-        let this = self.value(Value::Instance(instance));
-        let init = self.sym("__init__");
-        if let Some((found, _)) = self.class_member(class, init)
-            && let Value::Function(f) = *self.get(found)
-        {
-            let mut args = args;
-            args.positional.insert(0, this);
-            self.call_function(node, f, args);
-            return this;
-        }
-        if let Some(fields) = self.fields_of(class) {
-            let mut given = args.positional.iter();
-            let mut rest = Vec::new();
-            for (name, _) in &fields {
-                match given.next() {
-                    Some(&value) => rest.push((*name, value)),
-                    None => break,
-                }
-            }
-            rest.extend(args.named.iter().copied());
-            let known: Vec<Sym> = fields.iter().map(|f| f.0).collect();
-            let sure = args.spread.is_empty()
-                && !args
-                    .positional
-                    .iter()
-                    .any(|&a| matches!(self.get(a), Value::Star(_)));
-            let unexpected = rest
-                .iter()
-                .find(|(n, _)| !known.contains(n))
-                .map(|(n, _)| *n);
-            let missing: Vec<Sym> = fields
-                .iter()
-                .filter(|(n, default)| !default && !rest.iter().any(|(r, _)| r == n))
-                .map(|f| f.0)
-                .collect();
-            let problem = if given.next().is_some() {
-                Some(format!(
-                    "takes {} positional arguments but {} were given",
-                    fields.len(),
-                    args.positional.len()
-                ))
-            } else if let Some(name) = unexpected {
-                Some(format!(
-                    "got an unexpected keyword argument '{}'",
-                    self.text(name)
-                ))
-            } else {
-                missing
-                    .first()
-                    .map(|&name| format!("missing a required argument: '{}'", self.text(name)))
-            };
-            if let Some(problem) = problem
-                && sure
-                && self.library_base(class).is_none()
-            {
-                let (name, module) = self.trace.labels.classes[class as usize].clone();
-                let name = format!("{}.{name}", self.trace.labels.modules[module as usize]);
-                self.emit(node, What::Mismatch(name, problem));
-            }
-            for &name in &missing {
-                let value = match args.spread.first() {
-                    Some(&spread) => self.spread_argument(spread, name, None),
-                    None => self.unknown(Reason::Argument),
-                };
-                rest.push((name, value));
-            }
-            for (name, value) in rest {
-                self.store.set(
-                    Cell {
-                        owner: instance,
-                        key: name.0,
-                    },
-                    Some(value),
-                );
-            }
-            let post = self.sym("__post_init__");
-            if let Some((found, _)) = self.class_member(class, post)
-                && let Value::Function(f) = *self.get(found)
-            {
-                self.call_function(node, f, Args::positional(vec![this]));
-            }
-            return this;
-        }
-        if let Some(base) = self.library_base(class) {
-            let callee = self.value(Value::Attribute(base, init));
-            self.call_library(node, callee, args);
-        }
-        this
-    }
-
-    /// The fields of a dataclass, with whether they have a default; those of its bases first.
-    fn fields_of(&self, class: u32) -> Option<Vec<(Sym, bool)>> {
-        let mut found: Vec<(Sym, bool)> = Vec::new();
-        let mut any = false;
-        let mut chain = vec![class];
-        while let Some(&last) = chain.last() {
-            let base = self.classes[last as usize]
-                .bases
-                .iter()
-                .find_map(|&b| match *self.get(b) {
-                    Value::Class(c) => Some(c),
-                    _ => None,
-                });
-            match base {
-                Some(base) if chain.len() < 16 => chain.push(base),
-                _ => break,
-            }
-        }
-        for &at in chain.iter().rev() {
-            if let Some(fields) = &self.classes[at as usize].fields {
-                any = true;
-                for &(name, default) in fields {
-                    match found.iter_mut().find(|f| f.0 == name) {
-                        Some(field) => field.1 |= default,
-                        None => found.push((name, default)),
-                    }
-                }
-            }
-        }
-        any.then_some(found)
     }
 
     // ---- definitions ----
@@ -677,11 +561,14 @@ impl<'p> Interp<'p> {
                 && matches!(self.get(with), Value::Function(_) | Value::Bound(..))
             {
                 let result = self.call_value(node, with, Args::positional(vec![value]));
-                return if self.followed(result) {
-                    result
-                } else {
-                    self.value(Value::Class(class))
-                };
+                if self.followed(result) {
+                    return result;
+                }
+                self.classes[class as usize].is_plain = false;
+            } else if let Value::Class(class) = *self.get(value)
+                && !KEEPS_CLASS.contains(&name.as_str())
+            {
+                self.classes[class as usize].is_plain = false;
             }
             return value;
         };
@@ -705,94 +592,5 @@ impl<'p> Interp<'p> {
             // What a library's decorator returns runs the function.
             _ => self.decorated(number, |f| f.wrapped = true),
         }
-    }
-
-    pub(super) fn make_class(&mut self, node: NodeId) -> ValueId {
-        let tree = self.tree();
-        let mut bases = Vec::new();
-        if let Some(list) = tree.child(node, Field::Superclasses) {
-            for base in tree.children(list) {
-                if tree.kind(base) != Kind::KeywordArgument {
-                    bases.push(self.eval(base));
-                }
-            }
-        }
-        let base_names: Vec<String> = bases.iter().map(|&b| self.canonical(b)).collect();
-        let owner = self.new_object();
-        let is_enum = base_names.iter().any(|b| {
-            let last = b.rsplit('.').next().unwrap_or(b);
-            last.ends_with("Enum") || last.ends_with("Flag")
-        }) || bases
-            .iter()
-            .any(|&b| matches!(*self.get(b), Value::Class(c) if self.classes[c as usize].is_enum));
-        let frame = &self.frames[self.frame as usize];
-        let (module, function) = (frame.module, frame.function);
-        let name = tree
-            .child(node, Field::Name)
-            .map_or("", |n| tree.text_of(n));
-        let number = self.classes.len() as u32;
-        let is_record = base_names
-            .iter()
-            .any(|b| matches!(b.as_str(), "typing.NamedTuple" | "pydantic.BaseModel"))
-            || tree.decorators(node).any(|d| {
-                let text = tree.text_of(d);
-                text.contains("dataclass") || text.contains("attr")
-            });
-        let body = tree.child(node, Field::Body);
-        let fields = match body {
-            Some(body) if is_record => {
-                let mut fields = Vec::new();
-                for statement in tree.statements(body) {
-                    let Some(assignment) = tree.child_of_kind(statement, Kind::Assignment) else {
-                        continue;
-                    };
-                    let annotation = tree.child(assignment, Field::Type);
-                    let Some(left) = tree.child(assignment, Field::Left) else {
-                        continue;
-                    };
-                    let is_field = annotation
-                        .is_some_and(|a| !tree.text_of(a).contains("ClassVar"))
-                        && tree.kind(left) == Kind::Identifier;
-                    if is_field {
-                        let right = tree.child(assignment, Field::Right);
-                        let name = self.sym(tree.text_of(left));
-                        fields.push((name, right.is_some()));
-                    }
-                }
-                Some(fields)
-            }
-            _ => None,
-        };
-        self.classes.push(Class {
-            owner,
-            bases,
-            fields,
-            is_enum,
-        });
-        self.trace.labels.classes.push((name.to_owned(), module));
-        let outer = self.frame;
-        self.frames.push(Frame {
-            owner,
-            parent: Some(outer),
-            module,
-            scope: Scope::All,
-            function,
-        });
-        self.frame = self.frames.len() as u32 - 1;
-        if let Some(body) = body {
-            self.block(body);
-        }
-        self.frame = outer;
-        self.value(Value::Class(number))
-    }
-
-    /// `super()` in a method.
-    pub(super) fn super_object(&mut self) -> Option<ValueId> {
-        let function = self.frames[self.frame as usize].function?;
-        let function = &self.functions[function as usize];
-        let class = function.class?;
-        let first = function.definition.parameters.first()?.name;
-        let this = self.lookup(first);
-        Some(self.value(Value::Super(class, this)))
     }
 }

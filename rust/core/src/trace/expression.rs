@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::call::Args;
 use super::document::Kind as What;
-use super::interp::{Frame, Interp, MAX_CHOICES, MAX_UNROLL, Scope};
+use super::interp::{Ancestor, Frame, Interp, MAX_CHOICES, MAX_UNROLL, Scope};
 use super::scope::{Definition, starred};
 use super::state::Cell;
 use super::value::{PURE, Reason, Sym, Value, ValueId};
@@ -1167,14 +1167,11 @@ impl<'p> Interp<'p> {
             }
             Value::Instance(instance) => self.instance_attribute(node, base, instance, name),
             Value::Super(class, this) => {
-                let bases = self.classes[class as usize].bases.clone();
-                for b in bases {
-                    if let Value::Class(c) = *self.get(b)
-                        && let Some((found, _)) = self.class_member(c, name)
-                        && let Value::Function(f) = *self.get(found)
-                    {
-                        return self.value(Value::Bound(this, f));
-                    }
+                let order = self.order_behind(class, this);
+                if let Some((found, _)) = self.member_among(&order, name)
+                    && let Value::Function(f) = *self.get(found)
+                {
+                    return self.value(Value::Bound(this, f));
                 }
                 self.value(Value::Attribute(base, name))
             }
@@ -1226,34 +1223,30 @@ impl<'p> Interp<'p> {
                     super::interp::Role::Plain => self.value(Value::Bound(base, f)),
                 };
             }
-            return found;
+            if !self.is_descriptor(found) {
+                return found;
+            }
         }
         self.value(Value::Attribute(base, name))
     }
 
     /// A name in a class or the package's classes it inherits from, with the class that has it.
     pub(super) fn class_member(&self, class: u32, name: Sym) -> Option<(ValueId, u32)> {
-        let mut left = 64;
-        let mut stack = vec![class];
-        while let Some(at) = stack.pop() {
-            left -= 1;
-            if left == 0 {
+        self.member_among(&self.classes[class as usize].order, name)
+    }
+
+    /// The first of some classes of the package that has a name, with what it stands for.
+    pub(super) fn member_among(&self, order: &[Ancestor], name: Sym) -> Option<(ValueId, u32)> {
+        order.iter().find_map(|&ancestor| {
+            let Ancestor::Own(at) = ancestor else {
                 return None;
-            }
+            };
             let cell = Cell {
                 owner: self.classes[at as usize].owner,
                 key: name.0,
             };
-            if let Some(found) = self.store.get(cell) {
-                return Some((found, at));
-            }
-            for &base in self.classes[at as usize].bases.iter().rev() {
-                if let Value::Class(c) = *self.get(base) {
-                    stack.push(c);
-                }
-            }
-        }
-        None
+            self.store.get(cell).map(|found| (found, at))
+        })
     }
 
     /// The first class outside the package that a class inherits from.

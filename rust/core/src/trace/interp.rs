@@ -99,8 +99,30 @@ pub(super) enum Role {
 pub(super) struct Class {
     pub owner: u32,
     pub bases: Vec<ValueId>,
-    pub fields: Option<Vec<(Sym, bool)>>,
+    /// The class itself and what it inherits from, in the order in which Python looks names up.
+    pub order: Vec<Ancestor>,
+    /// The fields that a dataclass or its like declares itself.
+    pub fields: Option<Vec<ClassField>>,
     pub is_enum: bool,
+    /// No metaclass and no decorator may take calls of the class another way.
+    pub is_plain: bool,
+}
+
+/// A class in the order of look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ancestor {
+    Own(u32),
+    Foreign(ValueId),
+}
+
+/// A field of a dataclass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClassField {
+    pub name: Sym,
+    pub has_default: bool,
+    pub by_keyword: bool,
+    /// Handed to `__post_init__` too.
+    pub init_only: bool,
 }
 
 /// A module of the package as it is loaded.
