@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from explint.compose import reference
 from explint.compose.carry import refusal
-from explint.core import PackageFacts
+from explint.core import FileProtocol, Job, Scanner
 from explint.experiment import Experiment
 from explint.model import Confidence, ProfileChoice, SourceInfo
 from explint.package import File, FileState, Package, Record, Run
@@ -25,6 +25,7 @@ from explint.rules.composition import (
 )
 from explint.rules.registry import Hit, PythonRule, Unknown
 
+ANY_FILES = FileProtocol(required=[], allowed=[], unexpected=[], jobs={}, explained_stubs=[])
 RULES = (no_config_name, composition_error, bad_override, unsafe_run_id, run_config_missing)
 COMMAND = "uv run python -u -m src.main run={run_id} results_dir=out mode=trial"
 CONFIG = "config/config.yaml"
@@ -58,20 +59,17 @@ def experiment(
         else File(path, FileState.PRESENT if text else FileState.EMPTY, text.encode())
         for path, text in texts.items()
     }
-    return Experiment(
-        Package(
-            id="p",
-            source=SourceInfo(kind="folder", location="p"),
-            files=held,
-            runs=runs,
-            record=record,
-            partial=record is not None,
-        ),
-        load_profile(profile),
-        ProfileChoice(name=profile, reason="asked for"),
-        # These rules read nothing that the core found.
-        PackageFacts(version=0, files=[], findings=[], unknowns=[], crashes=[]),
+    package = Package(
+        id="p",
+        source=SourceInfo(kind="folder", location="p"),
+        files=held,
+        runs=runs,
+        record=record,
+        partial=record is not None,
     )
+    ((facts, _),) = Scanner(1).scan([Job(package, ANY_FILES, 11)])
+    choice = ProfileChoice(name=profile, reason="asked for")
+    return Experiment(package, load_profile(profile), choice, facts)
 
 
 def hits(rule: PythonRule, held: Experiment) -> list[Hit]:
@@ -167,7 +165,7 @@ def test_a_missing_run_config_is_not_told_twice() -> None:
     [
         ({CONFIG: None}, "content of config/config.yaml is not known"),
         ({CONFIG: ""}, "config/config.yaml has no text"),
-        ({"src/main.py": None}, "its text is not known"),
+        ({"src/main.py": None}, "src/main.py is not in the record"),
         ({"src/main.py": "import argparse\n"}, "does not use Hydra"),
         ({"src/main.py": MAIN.replace('"../config"', "folder()")}, "config_path is not a literal"),
         ({"src/main.py": f"import hydra.core.config_store.ConfigStore\n{MAIN}"}, "ConfigStore"),

@@ -46,9 +46,7 @@ impl HydraUse {
     /// ones before inner ones.
     pub fn of(context: &FileContext<'_>) -> Option<Self> {
         let tree = context.tree;
-        if memchr::memmem::find(tree.text().as_bytes(), b"hydra").is_none() {
-            return None;
-        }
+        memchr::memmem::find(tree.text().as_bytes(), b"hydra")?;
         let aliases = aliases(tree);
         let canonical = |node| {
             let dotted = tree.dotted(tree.unparenthesized(node))?;

@@ -266,7 +266,7 @@ impl<'t> Tree<'t> {
                 children = match kind {
                     Kind::StringContent | Kind::Identifier | Kind::Integer => 0,
                     Kind::String if !node.has_error() && this.plain_string(at, span) => 0,
-                    _ => node.child_count() as u32,
+                    _ => node.child_count(),
                 };
             }
             if children > 0 && cursor.goto_first_child() {
