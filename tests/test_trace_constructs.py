@@ -266,6 +266,10 @@ CASES = {
     values = [x for x in [1, cfg.n, 3] if x > 1]
     sink.log('a', 0)
     """,
+    "a starred target takes what the others leave": """
+    first, *between, last = f'a.{cfg.n}.c.d'.split('.')
+    sink.log('a', (first, last, len(between)))
+    """,
     "comparison with None": """
     if cfg.none is None and cfg.run is not None:
         sink.log('a', 1)

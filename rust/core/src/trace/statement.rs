@@ -248,7 +248,10 @@ impl<'p> Interp<'p> {
         for (number, &target) in targets.iter().enumerate() {
             let part = match &parts {
                 Some(parts) => parts[number],
-                None if star.is_some_and(|s| number >= s) => self.unknown(Reason::Content),
+                None if star.is_some_and(|s| number >= s) => {
+                    let behind = targets.len() - 1 - star.unwrap_or_default();
+                    self.part_from_behind(value, number, targets.len(), behind)
+                }
                 None => {
                     let key = self.value(Value::Int(number as i64));
                     match self.config_path(value) {
@@ -265,6 +268,29 @@ impl<'p> Interp<'p> {
             };
             self.deeper(|this| this.assign(target, part));
         }
+    }
+
+    /// What a starred target gets (the first of these numbers), and those behind it: parts that
+    /// are counted from the end, since nobody knows how many there are.
+    fn part_from_behind(
+        &mut self,
+        value: ValueId,
+        number: usize,
+        count: usize,
+        behind: usize,
+    ) -> ValueId {
+        if self.config_path(value).is_some() {
+            return self.unknown(Reason::Content);
+        }
+        let of = self.frozen(value);
+        let key = if number + behind + 1 == count {
+            let low = self.value(Value::Int(number as i64));
+            let high = (behind > 0).then(|| self.value(Value::Int(-(behind as i64))));
+            self.value(Value::Slice([Some(low), high, None]))
+        } else {
+            self.value(Value::Int(number as i64 - count as i64))
+        };
+        self.value(Value::Item(of, key))
     }
 
     /// The values that `count` targets get, where they are known.
