@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments import experiment_of
 from explint.compose import reference
 from explint.compose.carry import refusal
-from explint.core import FileProtocol, Job, Scanner
 from explint.experiment import Experiment
-from explint.model import Confidence, ProfileChoice, SourceInfo
+from explint.model import Confidence, SourceInfo
 from explint.package import File, FileState, Package, Record, Run
-from explint.protocol import load_profile
 from explint.rules.composition import (
     bad_override,
     composition_error,
@@ -25,7 +24,6 @@ from explint.rules.composition import (
 )
 from explint.rules.registry import Hit, PythonRule, Unknown
 
-ANY_FILES = FileProtocol(required=[], allowed=[], unexpected=[], jobs={}, explained_stubs=[])
 RULES = (no_config_name, composition_error, bad_override, unsafe_run_id, run_config_missing)
 COMMAND = "uv run python -u -m src.main run={run_id} results_dir=out mode=trial"
 CONFIG = "config/config.yaml"
@@ -67,9 +65,7 @@ def experiment(
         record=record,
         partial=record is not None,
     )
-    ((facts, _),) = Scanner(1).scan([Job(package, ANY_FILES, 11)])
-    choice = ProfileChoice(name=profile, reason="asked for")
-    return Experiment(package, load_profile(profile), choice, facts)
+    return experiment_of(package, profile)
 
 
 def hits(rule: PythonRule, held: Experiment) -> list[Hit]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments import experiment_of
 from explint.compose.yaml import YamlDocument, YamlProblem
 from explint.experiment import Experiment
-from explint.model import ProfileChoice, SourceInfo
+from explint.model import SourceInfo
 from explint.package import File, FileState, Package, Run
-from explint.protocol import load_profile
 from explint.rules import python_rules
 from explint.rules.hydra import invalid_run_config, missing_section
 from explint.rules.registry import Hit, PythonRule, Unknown
@@ -66,21 +64,16 @@ def experiment(
         "src/main.py": MAIN,
     }
     texts = {path: text for path, text in (base | files).items() if text is not None}
-    return Experiment(
-        Package(
-            id="p",
-            source=SourceInfo(kind="folder", location="p"),
-            files={
-                path: File(path, FileState.PRESENT if text else FileState.EMPTY, text.encode())
-                for path, text in texts.items()
-            },
-            runs=runs,
-        ),
-        load_profile(profile),
-        ProfileChoice(name=profile, reason="test"),
-        # These rules ask nothing of the core.
-        cast(Any, None),
+    package = Package(
+        id="p",
+        source=SourceInfo(kind="folder", location="p"),
+        files={
+            path: File(path, FileState.PRESENT if text else FileState.EMPTY, text.encode())
+            for path, text in texts.items()
+        },
+        runs=runs,
     )
+    return experiment_of(package, profile)
 
 
 def hits(rule: PythonRule, made: Experiment) -> list[Hit]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from case_files import base_package
+from experiments import experiment_of
 from explint.experiment import Experiment
-from explint.package import Package
-from explint.protocol import choose_profile
 from explint.rules.logged import RunLog, full_logs, run_logs
 from explint.rules.processes import processes
 from explint.source import package_of_files
@@ -14,17 +13,15 @@ BASE = base_package()
 HEAD = "import wandb\nfrom omegaconf import OmegaConf\n\n\ndef run_experiment(cfg):\n"
 
 
-def experiment_of(files: dict[str, str]) -> Experiment:
+def laid_over(files: dict[str, str]) -> Experiment:
     """The base package with files laid over it."""
-    package: Package = package_of_files(BASE | files)
-    profile, choice = choose_profile(package, "full-trial")
-    return Experiment(package, profile, choice, facts=None)  # type: ignore[arg-type]
+    return experiment_of(package_of_files(BASE | files))
 
 
 def log_of(*lines: str) -> RunLog:
     """What the first run logs in full mode when ``run_experiment`` has these lines."""
     text = HEAD + "".join(f"    {line}\n" for line in lines)
-    return full_logs(experiment_of({"src/train.py": text}))[0]
+    return full_logs(laid_over({"src/train.py": text}))[0]
 
 
 def keys(log: RunLog, sink: str) -> list[str]:
@@ -32,7 +29,7 @@ def keys(log: RunLog, sink: str) -> list[str]:
 
 
 def test_the_sound_package_logs_in_both_modes_and_is_disabled_in_trial() -> None:
-    logs = run_logs(experiment_of({}))
+    logs = run_logs(laid_over({}))
     assert [(log.run_id, log.mode, [i.mode for i in log.inits]) for log in logs] == [
         ("comparative-fashion-mnist", "trial", ["disabled"]),
         ("comparative-fashion-mnist", "full", ["online"]),
@@ -133,7 +130,7 @@ def main(cfg):
 if __name__ == "__main__":
     main()
 """
-    experiment = experiment_of({"src/main.py": main, "src/train.py": train})
+    experiment = laid_over({"src/main.py": main, "src/train.py": train})
     assert [(p.path, p.mode) for p in processes(experiment)][:2] == [
         ("src/main.py", "trial"),
         ("src/train.py", "trial"),

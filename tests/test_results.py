@@ -6,11 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from case_files import base_package
-from explint.core import PackageFacts
+from experiments import experiment_of
 from explint.experiment import Experiment
-from explint.model import ProfileChoice
 from explint.package import Record
-from explint.protocol import choose_profile
 from explint.rules.contradiction import contradiction
 from explint.rules.registry import Hit
 from explint.rules.results import expected_number
@@ -28,9 +26,7 @@ def experiment(record: Record, train: str | None = None) -> Experiment:
     if train is not None:
         files["src/train.py"] = train
     package = replace(package_of_files(files), record=record)
-    profile, _ = choose_profile(package, "full-trial")
-    facts = PackageFacts(version=1, files=[], findings=[], unknowns=[], crashes=[])
-    return Experiment(package, profile, ProfileChoice(name=profile.name, reason="test"), facts)
+    return experiment_of(package)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from explint.rules.flow import parts
 from explint.rules.processes import Process, processes
@@ -37,8 +38,7 @@ _LAYER: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A loop as the numbers of the events that begin and end it."""
 
     loop: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from explint.compose.yaml import YamlDocument
 from explint.model import Related, Severity
@@ -133,14 +134,13 @@ def unhandled_method(experiment: Experiment) -> Iterator[Hit | Unknown]:
         )
 
 
-@dataclass(slots=True)
-class _Refusal:
+class _Refusal(msgspec.Struct):
     event: f.AnyEvent
     at: Keys
     value: str
     names: list[str]
-    runs: dict[str, None] = field(default_factory=dict)
-    modes: dict[str, None] = field(default_factory=dict)
+    runs: dict[str, None] = msgspec.field(default_factory=dict)
+    modes: dict[str, None] = msgspec.field(default_factory=dict)
 
 
 def _refused(event: f.AnyEvent, program: Program) -> tuple[Keys, str, list[str]] | None:
@@ -327,15 +327,14 @@ def config_ignored(experiment: Experiment) -> Iterator[Hit | Unknown]:
         )
 
 
-@dataclass(slots=True)
-class HardCoded:
+class HardCoded(msgspec.Struct):
     """A key of the run configs, by run what it says, and the call that is handed another value."""
 
     keys: Keys
     path: str
     event: f.LibraryCall
     value: str | int | float | bool
-    runs: dict[str, Any] = field(default_factory=dict)
+    runs: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def hard_coded(experiment: Experiment) -> dict[Keys, HardCoded]:
