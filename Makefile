@@ -71,7 +71,7 @@ docs: setup ## Write the rule pages and JSON schemas from what they describe
 lock: $(DEPENDENCIES) ## Resolve requirements/dev.txt and Cargo.lock anew
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-	    --quiet --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	    --all-extras --quiet --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	    --quiet --output-file requirements/action.txt requirements/action.in
