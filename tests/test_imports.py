@@ -67,6 +67,9 @@ ROOMS: dict[str, frozenset[str]] = {
     "compare": DATA | {"fingerprint", "pipeline", "source"},
     "judge": DATA
     | {"compose", "core", "environment", "experiment", "pipeline", "protocol", "source"},
+    # What runs inside an experiment's processes (trial/observer) imports nothing of ours at all.
+    "trial": DATA
+    | {"compose", "config", "core", "experiment", "pipeline", "protocol", "rules", "source"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE
