@@ -70,6 +70,21 @@ ROOMS: dict[str, frozenset[str]] = {
     # What runs inside an experiment's processes (trial/observer) imports nothing of ours at all.
     "trial": DATA
     | {"compose", "config", "core", "experiment", "pipeline", "protocol", "rules", "source"},
+    "audit": DATA
+    | {
+        "compose",
+        "core",
+        "experiment",
+        "fanout",
+        "judge",
+        "pipeline",
+        "protocol",
+        "report",
+        "rules",
+        "select",
+        "source",
+        "verdict",
+    },
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE
