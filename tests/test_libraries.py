@@ -16,11 +16,13 @@ from types import ModuleType
 import pytest
 from packaging.version import Version
 
-from env_helpers import experiment
+import explint
+from env_helpers import experiment, hits
 from explint.environment.admitted import admitted_by
 from explint.environment.conflicts import conflicts, is_empty
 from explint.environment.libraries import Library, library, load, modules, releases
 from explint.environment.view import environment_of
+from explint.rules.libraries import unsatisfiable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -402,6 +404,53 @@ def test_uv_finds_no_solution_where_a_conflict_is_told(
         assert "No solution found" in done.stderr
 
 
+LOCKS = [
+    (["torch==2.4.1", "torchvision==0.19.1"], True),
+    (["torch==2.4.1"], True),
+    (["torch>=2.4", "torchvision==0.17.0"], False),
+    (["torch==2.3.1", "torchvision==0.19.1"], False),
+]
+
+
+@pytest.mark.differential
+@pytest.mark.parametrize(("requirements", "solvable"), LOCKS, ids=str)
+def test_uv_resolves_anew_where_the_lock_is_left_behind(
+    stand_ins: Path, tmp_path: Path, requirements: list[str], solvable: bool
+) -> None:
+    if not UV.exists():
+        pytest.skip("uv is not installed beside this Python")
+    command = [str(UV), "lock", "--offline", "--no-index", "--find-links", str(stand_ins)]
+    command += ["--no-cache", "--no-config", "--python", sys.executable]
+    head = '[project]\nname = "demo"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n'
+
+    def lock(wanted: list[str]) -> int:
+        lines = ", ".join(f'"{requirement}"' for requirement in wanted)
+        text = f"{head}dependencies = [{lines}]\n"
+        (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    assert lock(["torch==2.4.1", "torchvision==0.19.1"]) == 0
+    files: dict[str, str | None] = {"uv.lock": (tmp_path / "uv.lock").read_text("utf-8")}
+    assert (lock(requirements) == 0) is solvable
+    files["pyproject.toml"] = (tmp_path / "pyproject.toml").read_text("utf-8")
+    assert (not hits(unsatisfiable, experiment(files))) is solvable
+
+
+def test_the_lock_file_of_a_folder_is_read(tmp_path: Path) -> None:
+    for path, text in {
+        "pyproject.toml": '[project]\nname = "d"\nversion = "0"\ndependencies = ["scipy"]\n',
+        "uv.lock": 'version = 1\n\n[[package]]\nname = "scipy"\nversion = "1.11.4"\n',
+        "src/main.py": "from scipy.stats import binom_test\nfrom numpy import trapz\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    report = explint.check(tmp_path, select=["env/api-not-in-version"], isolated=True)
+    assert not report.packages[0].findings
+    (tmp_path / "uv.lock").unlink()
+    report = explint.check(tmp_path, select=["env/api-not-in-version"], isolated=True)
+    assert [finding.line for finding in report.packages[0].findings] == [1, 2]
+
+
 def test_a_lock_file_decides() -> None:
     files: dict[str, str | None] = {
         "pyproject.toml": '[project]\nname = "d"\nversion = "0"\ndependencies = ["scipy>=1.9"]\n',
@@ -412,5 +461,12 @@ def test_a_lock_file_decides() -> None:
     choice = admitted.choice("scipy")
     assert choice is not None
     assert [str(choice.releases[n].version) for n in choice.newest] == ["1.11.4"]
+    # A lock that pyproject.toml has left behind is written anew.
+    text = str(files["pyproject.toml"]).replace("scipy>=1.9", "scipy==1.12.0")
+    left_behind = admitted_by(environment_of(experiment(files | {"pyproject.toml": text})))
+    assert left_behind is not None
+    choice = left_behind.choice("scipy")
+    assert choice is not None
+    assert [str(choice.releases[n].version) for n in choice.newest] == ["1.12.0"]
     # One whose text is not there may say anything.
     assert admitted_by(environment_of(experiment(files | {"uv.lock": None}))) is None

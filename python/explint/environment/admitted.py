@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -55,7 +55,7 @@ class Bound(msgspec.Struct, frozen=True):
     declared: Declared | None = None
 
 
-class Admitted(msgspec.Struct):
+class Admitted(msgspec.Struct, dict=True):
     """What pyproject.toml and uv.lock say of the libraries of the table."""
 
     file: Pyproject
@@ -89,6 +89,15 @@ class Admitted(msgspec.Struct):
             return None
         return found
 
+    @cached_property
+    def is_settled(self) -> bool:
+        """Whether uv.lock answers all that pyproject.toml asks: if not, uv resolves anew."""
+        return bool(self.locked) and all(
+            d.requirement.marker is not None
+            or (d.name in self.locked and _admits(d, self.locked[d.name]))
+            for d in self.declared
+        )
+
     def runs_on(self, release: Release, python: str) -> bool:
         """Whether a release runs on a Python such as ``3.11``."""
         return _holds(release.python, f"{python}.9")
@@ -98,12 +107,16 @@ class Admitted(msgspec.Struct):
         own = self.own(name)
         if not known or own is None:
             return None
-        if name in self.locked:
-            found = [_around(known, version) for version in self.locked[name]]
+        locked = self.locked.get(name, [])
+        if locked and all(_admits(d, locked) for d in own):
+            found = [_around(known, version) for version in locked]
             if any(not pair for pair in found):
                 return None
             numbers = tuple(sorted({n for pair in found for n in pair}))
             return Choice(name, known, numbers, numbers, "uv.lock")
+        if not locked and self.is_settled:
+            # It is not installed at all.
+            return None
         bounds = [Bound("", d.requirement.full.specifier, d) for d in own]
         helpers = self._helpers(name)
         bounds += [bound for bound, _ in helpers if bound is not None]
@@ -238,6 +251,14 @@ def _locked(text: str) -> dict[str, list[Version]]:
         except InvalidVersion:
             continue
     return found
+
+
+def _admits(declared: Declared, versions: Sequence[Version]) -> bool:
+    """Whether a requirement admits one of some versions."""
+    if declared.requirement.url:
+        return True
+    specifier = declared.requirement.full.specifier
+    return any(specifier.contains(version, prereleases=True) for version in versions)
 
 
 def _around(known: Sequence[Release], version: Version) -> tuple[int, ...]:

@@ -43,11 +43,11 @@ def api_not_in_version(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Calls are followed through the code, so that a method of what a library handed out is judged
     too: `trial.suggest_float(…)`, `wandb.init().get_url()`.
 
-    What counts is the release that `uv run` installs: the one in uv.lock, or else the newest that
-    pyproject.toml and the other declared libraries admit. Where the newest has what is used and
-    only older releases that a declared lower bound admits have not, the finding is a warning. It
-    is a warning, too, where older releases have it and a distribution that the table does not know
-    may hold the library back.
+    What counts is the release that `uv run` installs: the one in uv.lock, where pyproject.toml
+    admits it, or else the newest that this and the other declared libraries admit. Where the
+    newest has what is used and only older releases that a declared lower bound admits have not, the
+    finding is a warning. It is a warning, too, where older releases have it and a distribution that
+    the table does not know may hold the library back.
 
     Silent: names that a library makes at run time, keywords of functions whose `**kwargs` go where
     the table cannot follow, what stands in a `try` that goes on, below `hasattr` or a test of a
@@ -399,8 +399,9 @@ def unsatisfiable(experiment: Experiment) -> Iterator[Hit | Unknown]:
     for which uv resolves too.
 
     Only what follows from the releases in explint's table is told. Requirements with markers,
-    sources of their own (`[tool.uv.sources]`) or overrides are let pass; so is a project with a
-    uv.lock, which uv has resolved.
+    sources of their own (`[tool.uv.sources]`) or overrides are let pass. A uv.lock that holds a
+    version for each of them says that uv has found a solution; one that does not is older than
+    pyproject.toml, and `uv run` resolves anew.
 
     ## Why is this bad
     `uv run` stops: "No solution found when resolving dependencies".
@@ -428,13 +429,13 @@ def unsatisfiable(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - [PyTorch: which versions belong together](https://pytorch.org/get-started/previous-versions/)
     """
     environment = environment_of(experiment)
-    if not environment.is_uv or environment.lock_text:
+    if not environment.is_uv:
         return
     from explint.environment.admitted import admitted_by
     from explint.environment.conflicts import conflicts
 
     admitted = admitted_by(environment)
-    if admitted is None:
+    if admitted is None or admitted.is_settled:
         return
     for conflict in conflicts(admitted):
         mark = admitted.file.place(*conflict.declared.path)

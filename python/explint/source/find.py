@@ -54,8 +54,8 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def is_source(name: str) -> bool:
-    """Whether a file's bytes are read, by its name."""
-    return name.lower().endswith(SOURCE_SUFFIXES)
+    """Whether a file's bytes are read, by its name or path."""
+    return name.lower().endswith(SOURCE_SUFFIXES) or name.rpartition("/")[2] == "uv.lock"
 
 
 def _skip_reason(tree: Tree, folder: str, entry: Entry, *, outputs: bool) -> str | None:
