@@ -18,7 +18,7 @@ EXTENSION := $(VENV)/.extension
 # Only these can change the extension or its metadata; Python files are used where they stand.
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries wheel clean
+.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries wheel release clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -54,8 +54,9 @@ lint: setup ## Formatting, clippy, ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(DEPENDENCIES) ## Rewrite Rust and Python files in the house style
+format: $(DEPENDENCIES) $(NODE_MODULES) ## Rewrite all code in the house style
 	cargo fmt --all
+	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -88,6 +89,9 @@ libraries: setup ## Read anew what the releases of libraries offer (ARGS='torch 
 
 wheel: $(DEPENDENCIES) ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
+
+release: $(DEPENDENCIES) ## Write the sums of the wheels in dist/ into action/release.json
+	$(BIN)/python scripts/release_hashes.py dist
 
 clean: ## Remove everything that make creates
 	cargo clean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import re
 import subprocess
@@ -88,3 +90,31 @@ def test_a_lock_holds_what_explint_needs(lock: str) -> None:
     declared = {pin.split("==")[0] for pin in pins(ROOT / lock)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {word.split(">")[0].lower() for word in project["dependencies"]} <= declared
+
+
+def test_a_release_names_the_sums_of_its_wheels_and_takes_no_other(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "release_hashes", ROOT / "scripts" / "release_hashes.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    dist, output = tmp_path / "dist", tmp_path / "release.json"
+    dist.mkdir()
+    with pytest.raises(SystemExit, match="holds no wheel"):
+        script.main(str(dist), output)
+    for platform in ("manylinux_2_17_x86_64", "macosx_11_0_arm64"):
+        (dist / f"explint-{__version__}-cp311-abi3-{platform}.whl").write_text(platform)
+    script.main(str(dist), output)
+    made = json.loads(output.read_text())
+    assert made["version"] == __version__
+    assert made["hashes"] == sorted(
+        hashlib.sha256(p.read_bytes()).hexdigest() for p in dist.iterdir()
+    )
+    written = output.read_text()
+    (dist / "explint-0.0.9-cp311-abi3-manylinux_2_17_x86_64.whl").touch()
+    with pytest.raises(SystemExit, match=r"is not of explint"):
+        script.main(str(dist), output)
+    assert output.read_text() == written

@@ -14154,6 +14154,8 @@ const MOST_TRIALS = 60;
                           
                             
                    
+                                                       
+                   
  
 
                       
@@ -14233,7 +14235,8 @@ async function fingerprints(
     '--',
     ...roots,
   ];
-  await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs: 60_000 });
+  const timeoutMs = Math.max(1, Math.min(60_000, recheck.timeoutMs));
+  await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs });
   if (!fs$1.existsSync(file)) return null
   const report         = parseReport(fs$1.readFileSync(file, 'utf8'));
   const found = new Map                     ();
@@ -14254,20 +14257,28 @@ function repairs(
   return [...after].every(([key, now]) => now.isSubsetOf(before.get(key) ?? new Set()))
 }
 
+                 
+                    
+                                            
+              
+ 
+
 /** Tries what could be suggested, in a copy of the commit checked out. */
 async function tried(
   candidates                    ,
   repository            ,
   recheck         ,
-)                        {
+)                 {
   const folder = fs$1.mkdtempSync(path$1.join(recheck.temporary, 'explint-copy-'));
   const made               = [];
+  const end = Date.now() + recheck.timeoutMs;
+  const remaining = () => ({ ...recheck, timeoutMs: end - Date.now() });
   try {
     await repository.copyTo(folder);
-    const before = await fingerprints(folder, recheck);
-    if (before === null) return []
+    const before = await fingerprints(folder, remaining());
+    if (before === null) return { made, left: candidates.length }
     let trials = 0;
-    for (const finding of candidates) {
+    for (const [index, finding] of candidates.entries()) {
       const target = path$1.join(folder, finding.file ?? '');
       if (!fs$1.lstatSync(target, { throwIfNoEntry: false })?.isFile()) continue
       const whole = fs$1.readFileSync(target);
@@ -14276,11 +14287,12 @@ async function tried(
       if (!Buffer.from(text).equals(whole)) continue
       const lines = text.split('\n');
       const old = (lines[finding.line - 1] ?? '').replace(/\r$/, '');
-      const end = lines[finding.line - 1]?.endsWith('\r') ? '\r' : '';
+      const lineEnd = lines[finding.line - 1]?.endsWith('\r') ? '\r' : '';
       for (const fresh of rewritten(finding, old)) {
-        if (made.length >= MOST_SUGGESTIONS || trials++ >= MOST_TRIALS) return made
-        fs$1.writeFileSync(target, lines.with(finding.line - 1, fresh + end).join('\n'));
-        const after = await fingerprints(folder, recheck);
+        const spent = made.length >= MOST_SUGGESTIONS || trials++ >= MOST_TRIALS;
+        if (spent || Date.now() >= end) return { made, left: candidates.length - index }
+        fs$1.writeFileSync(target, lines.with(finding.line - 1, fresh + lineEnd).join('\n'));
+        const after = await fingerprints(folder, remaining());
         fs$1.writeFileSync(target, whole);
         if (after !== null && repairs(finding, before, after)) {
           made.push({
@@ -14293,7 +14305,7 @@ async function tried(
         }
       }
     }
-    return made
+    return { made, left: 0 }
   } finally {
     await repository.dropCopy(folder);
   }
@@ -14304,6 +14316,7 @@ async function tried(
  *
  * @param head the commit that the review is of.
  * @param findings those on changed lines.
+ * @returns how many findings on lines of the diff a limit left untried.
  */
 async function suggest(
   octokit         ,
@@ -14313,7 +14326,7 @@ async function suggest(
   findings                    ,
   repository            ,
   recheck         ,
-)                {
+)                  {
   const files = new Map(
     (await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]),
   );
@@ -14325,7 +14338,7 @@ async function suggest(
     // In a merge with the base branch a file may differ from that of the head.
     if (shown && (await repository.blob(file.filename)) === file.sha) candidates.push(finding);
   }
-  if (candidates.length === 0) return
+  if (candidates.length === 0) return 0
   const there = await octokit.paginate(octokit.rest.pulls.listReviewComments, {
     ...repo,
     pull_number: number,
@@ -14334,15 +14347,17 @@ async function suggest(
   const known = new Set(
     there.filter((c) => c.user?.type === 'Bot').map((c) => `${c.path}\n${c.body.trim()}`),
   );
-  const comments = (await tried(candidates, repository, recheck))
+  const { made, left } = await tried(candidates, repository, recheck);
+  const comments = made
     .map(({ finding, file, line, text }) => ({
       ...{ path: file, line, side: 'RIGHT'         , body: suggestionBody(finding, text) },
     }))
     .filter((comment) => !known.has(`${comment.path}\n${comment.body.trim()}`));
-  if (comments.length === 0) return
+  if (comments.length === 0) return left
   await octokit.rest.pulls.createReview({
     ...{ ...repo, pull_number: number, commit_id: head, event: 'COMMENT'         , comments },
   });
+  return left
 }
 
 /** The action: finds the base, runs explint, shows what it says. */
@@ -14643,10 +14658,12 @@ async function inSession(session         )                {
         explint,
         roots: inputs.roots,
         options: inputs.checkOptions,
+        timeoutMs: inputs.timeoutMs,
         ...places,
       };
-      const problem = await attempt('The review', 'pull-requests: write', () =>
-        suggest(
+      let left = 0;
+      const problem = await attempt('The review', 'pull-requests: write', async () => {
+        left = await suggest(
           octokit,
           context.repo,
           number,
@@ -14654,8 +14671,14 @@ async function inSession(session         )                {
           candidates,
           repository,
           recheck,
-        ),
-      );
+        );
+      });
+      if (left > 0) {
+        session.note(
+          `Suggestions were not tried for ${left} of the findings on changed lines: a review holds ` +
+            `${MOST_SUGGESTIONS}, and trying them may take \`timeout-minutes\`.`,
+        );
+      }
       if (problem !== null) session.note(problem);
     }
     if (inputs.comment) {

@@ -14,7 +14,7 @@ import { install, PINNING_FILES, type Explint, type Places } from './install.ts'
 import { plan, type ChangedLines } from './planner.ts'
 import { run } from './process.ts'
 import { mergeReports, openFindings, parseReport, ReportError, type Report } from './report.ts'
-import { suggest } from './review.ts'
+import { MOST_SUGGESTIONS, suggest } from './review.ts'
 import { changesComment, hasChanges, headline, jobSummary, type Context } from './summary.ts'
 
 const MOST_BRANCHES = 256
@@ -312,10 +312,12 @@ async function inSession(session: Session): Promise<void> {
         explint,
         roots: inputs.roots,
         options: inputs.checkOptions,
+        timeoutMs: inputs.timeoutMs,
         ...places,
       }
-      const problem = await attempt('The review', 'pull-requests: write', () =>
-        suggest(
+      let left = 0
+      const problem = await attempt('The review', 'pull-requests: write', async () => {
+        left = await suggest(
           octokit,
           context.repo,
           number,
@@ -323,8 +325,14 @@ async function inSession(session: Session): Promise<void> {
           candidates,
           repository,
           recheck,
-        ),
-      )
+        )
+      })
+      if (left > 0) {
+        session.note(
+          `Suggestions were not tried for ${left} of the findings on changed lines: a review holds ` +
+            `${MOST_SUGGESTIONS}, and trying them may take \`timeout-minutes\`.`,
+        )
+      }
       if (problem !== null) session.note(problem)
     }
     if (inputs.comment) {

@@ -26,6 +26,8 @@ export interface Recheck {
   roots: readonly string[]
   options: readonly string[]
   temporary: string
+  /** Milliseconds that all tries together may take. */
+  timeoutMs: number
 }
 
 interface Suggestion {
@@ -105,7 +107,8 @@ async function fingerprints(
     '--',
     ...roots,
   ]
-  await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs: 60_000 })
+  const timeoutMs = Math.max(1, Math.min(60_000, recheck.timeoutMs))
+  await run(explint.program, [...explint.args, ...args], { cwd: folder, timeoutMs })
   if (!fs.existsSync(file)) return null
   const report: Report = parseReport(fs.readFileSync(file, 'utf8'))
   const found = new Map<string, Set<string>>()
@@ -126,20 +129,28 @@ function repairs(
   return [...after].every(([key, now]) => now.isSubsetOf(before.get(key) ?? new Set()))
 }
 
+interface Tried {
+  made: Suggestion[]
+  /** Findings that a limit left untried. */
+  left: number
+}
+
 /** Tries what could be suggested, in a copy of the commit checked out. */
 async function tried(
   candidates: readonly Located[],
   repository: Repository,
   recheck: Recheck,
-): Promise<Suggestion[]> {
+): Promise<Tried> {
   const folder = fs.mkdtempSync(path.join(recheck.temporary, 'explint-copy-'))
   const made: Suggestion[] = []
+  const end = Date.now() + recheck.timeoutMs
+  const remaining = () => ({ ...recheck, timeoutMs: end - Date.now() })
   try {
     await repository.copyTo(folder)
-    const before = await fingerprints(folder, recheck)
-    if (before === null) return []
+    const before = await fingerprints(folder, remaining())
+    if (before === null) return { made, left: candidates.length }
     let trials = 0
-    for (const finding of candidates) {
+    for (const [index, finding] of candidates.entries()) {
       const target = path.join(folder, finding.file ?? '')
       if (!fs.lstatSync(target, { throwIfNoEntry: false })?.isFile()) continue
       const whole = fs.readFileSync(target)
@@ -148,11 +159,12 @@ async function tried(
       if (!Buffer.from(text).equals(whole)) continue
       const lines = text.split('\n')
       const old = (lines[finding.line - 1] ?? '').replace(/\r$/, '')
-      const end = lines[finding.line - 1]?.endsWith('\r') ? '\r' : ''
+      const lineEnd = lines[finding.line - 1]?.endsWith('\r') ? '\r' : ''
       for (const fresh of rewritten(finding, old)) {
-        if (made.length >= MOST_SUGGESTIONS || trials++ >= MOST_TRIALS) return made
-        fs.writeFileSync(target, lines.with(finding.line - 1, fresh + end).join('\n'))
-        const after = await fingerprints(folder, recheck)
+        const spent = made.length >= MOST_SUGGESTIONS || trials++ >= MOST_TRIALS
+        if (spent || Date.now() >= end) return { made, left: candidates.length - index }
+        fs.writeFileSync(target, lines.with(finding.line - 1, fresh + lineEnd).join('\n'))
+        const after = await fingerprints(folder, remaining())
         fs.writeFileSync(target, whole)
         if (after !== null && repairs(finding, before, after)) {
           made.push({
@@ -165,7 +177,7 @@ async function tried(
         }
       }
     }
-    return made
+    return { made, left: 0 }
   } finally {
     await repository.dropCopy(folder)
   }
@@ -176,6 +188,7 @@ async function tried(
  *
  * @param head the commit that the review is of.
  * @param findings those on changed lines.
+ * @returns how many findings on lines of the diff a limit left untried.
  */
 export async function suggest(
   octokit: Octokit,
@@ -185,7 +198,7 @@ export async function suggest(
   findings: readonly Located[],
   repository: Repository,
   recheck: Recheck,
-): Promise<void> {
+): Promise<number> {
   const files = new Map(
     (await pullFiles(octokit, repo, number)).map((file) => [file.filename, file]),
   )
@@ -197,7 +210,7 @@ export async function suggest(
     // In a merge with the base branch a file may differ from that of the head.
     if (shown && (await repository.blob(file.filename)) === file.sha) candidates.push(finding)
   }
-  if (candidates.length === 0) return
+  if (candidates.length === 0) return 0
   const there = await octokit.paginate(octokit.rest.pulls.listReviewComments, {
     ...repo,
     pull_number: number,
@@ -206,13 +219,15 @@ export async function suggest(
   const known = new Set(
     there.filter((c) => c.user?.type === 'Bot').map((c) => `${c.path}\n${c.body.trim()}`),
   )
-  const comments = (await tried(candidates, repository, recheck))
+  const { made, left } = await tried(candidates, repository, recheck)
+  const comments = made
     .map(({ finding, file, line, text }) => ({
       ...{ path: file, line, side: 'RIGHT' as const, body: suggestionBody(finding, text) },
     }))
     .filter((comment) => !known.has(`${comment.path}\n${comment.body.trim()}`))
-  if (comments.length === 0) return
+  if (comments.length === 0) return left
   await octokit.rest.pulls.createReview({
     ...{ ...repo, pull_number: number, commit_id: head, event: 'COMMENT' as const, comments },
   })
+  return left
 }

@@ -123,6 +123,52 @@ test('a renamed file with a hostile name is annotated under that name', async ()
   assert.equal(ran.issues[0]?.properties['file'], name)
 })
 
+test('a name with a line end stands in annotation and summary without ending either', async () => {
+  const name = 'src/two\n::error::lines % , :.py'
+  origin.run('checkout', '--quiet', '--detach', head)
+  origin.write(name, 'y = 1\n')
+  const commit = origin.commit('a hostile name')
+  origin.run('checkout', '--quiet', 'main')
+  const made = pkg({
+    findings: [finding({ path: name, line: 1, end_line: 1, change: 'new' })],
+    coverage: { scanned: 1, skipped: [{ path: name, reason: 'a\n::error::b' }], failed: [] },
+  })
+  const ran = await run({
+    ...{ explint: fakeExplint({ report: report([made]), code: 1 }), commit },
+    payload: pullRequest({ base: main, head: commit }),
+  })
+  assert.deepEqual(
+    ran.issues.map(({ properties: { file, line } }) => [file, line]),
+    [[name, '1']],
+  )
+  assert.doesNotMatch(ran.summary, /^::error/m)
+})
+
+test('a binary or a deleted file has no changed line, and its findings are told of', async () => {
+  origin.run('checkout', '--quiet', '--detach', head)
+  origin.run('rm', '--quiet', 'src/train.py')
+  origin.write('data.bin', Buffer.of(0, 255, 3))
+  const commit = origin.commit('a module deleted, data changed')
+  origin.run('checkout', '--quiet', 'main')
+  const ran = await run({
+    commit,
+    payload: pullRequest({ base: head, head: commit }),
+    explint: fake([
+      finding({ path: 'src/train.py', line: 1, end_line: 1, change: 'new' }),
+      finding({ path: 'data.bin', line: 1, end_line: 1, change: 'new', severity: 'warning' }),
+    ]),
+  })
+  assert.deepEqual(
+    ran.issues.map(({ level, properties: { file, title } }) => [level, file, title]),
+    [
+      ['error', undefined, 'explint: 1 more error'],
+      ['warning', undefined, 'explint: 1 more warning'],
+    ],
+  )
+  assert.match(ran.issues[0]?.message ?? '', /src\/train\.py:1/)
+  assert.match(ran.summary, /data\.bin/)
+})
+
 test('numbers of findings: none is dropped without a word', async () => {
   for (const number of [10, 11, 51, 5000]) {
     const findings = Array.from({ length: number }, (_, n) => finding({ line: n + 1 }))

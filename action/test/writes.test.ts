@@ -161,11 +161,12 @@ const wrong = (line: number, text = 'cfg.lr') =>
   })
 
 /** A tool that finds `cfg.lr`, and one finding more wherever a line holds `cfg.run.lr` beside `more`. */
-function tool(more = 'nothing'): string {
+function tool(more = 'nothing', first = ''): string {
   const template = JSON.stringify(compared([]))
   const found = JSON.stringify(wrong(2))
   const other = JSON.stringify(finding({ fingerprint: 'other' }))
-  const body = `const text = fs.readFileSync('src/train.py', 'utf8')
+  const body = `${first}
+const text = fs.readFileSync('src/train.py', 'utf8')
 const report = ${template}
 const add = (f) => report.packages[0].findings.push(f)
 if (text.includes('cfg.lr')) add(${found})
@@ -197,6 +198,16 @@ test('a suggestion that brings another finding is not made', () =>
     const ran = await run(server, { explint: tool('a = 1'), inputs: REVIEW })
     assert.deepEqual(server.state.reviews, [])
     assert.doesNotMatch(ran.summary, /could not/)
+  }))
+
+test('trying suggestions ends in time, and the summary says what was not tried', () =>
+  withServer({ files: files() }, async (server) => {
+    const wait = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60000)'
+    const explint = tool('nothing', `if (!args.some((a) => a.startsWith('--fail-on='))) ${wait}`)
+    const ran = await run(server, { explint, inputs: { ...REVIEW, 'timeout-minutes': '0.05' } })
+    assert.deepEqual(server.state.reviews, [])
+    assert.match(ran.summary, /Suggestions were not tried for 1 of the findings/)
+    assert.equal(ran.outputs['errors'], '1')
   }))
 
 test('no suggestion outside the hunks, nor for a file that the merge changed', async () => {
