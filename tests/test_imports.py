@@ -85,6 +85,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "source",
         "verdict",
     },
+    "rehearsal": BASE | {"protocol"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE

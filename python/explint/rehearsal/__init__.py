@@ -1,0 +1,1 @@
+"""Rehearsing evaluation: a W&B server of our own, and what evaluation makes of the runs in it."""
