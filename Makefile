@@ -18,7 +18,7 @@ EXTENSION := $(VENV)/.extension
 # Only these can change the extension or its metadata; Python files are used where they stand.
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries wheel release clean
+.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries hub wheel release clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -86,6 +86,9 @@ distributions: setup ## Look up anew which distributions need which others
 
 libraries: setup ## Read anew what the releases of libraries offer (ARGS='torch --wheels FOLDER')
 	$(BIN)/python scripts/refresh_libraries.py $(ARGS)
+
+hub: setup ## Look up anew which ids the hub has (ARGS='--hub ADDRESS --datasets-git FOLDER')
+	$(BIN)/python scripts/refresh_hub.py $(ARGS)
 
 wheel: $(DEPENDENCIES) ## Build a wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python

@@ -24,7 +24,18 @@ _MODELS: Final = regex(r"transformers\.\w+\.from_pretrained")
 _DATASETS: Final = frozenset({"datasets.load_dataset", "datasets.load_dataset_builder"})
 # A repository's name, as huggingface_hub checks it; one word or two around a slash.
 _ILLEGAL: Final = regex(r"[^\w./-]|--|\.\.", re.ASCII)
-_SIZED: Final = regex(r"(?P<family>[a-z][a-z0-9]*)(?:-[\w.]+)*-\d+(?:\.\d+)?[MmBb]")
+_PLAIN: Final = regex(
+    r"(?P<family>[a-z][a-z0-9]*)(?:-(?:tiny|mini|small|medium|base|x{0,2}large|x{1,2}l"
+    r"|\d+(?:\.\d+)?[MmBb]|(?:un)?cased|v\d))+"
+)
+# Arguments of load_dataset that have no part in which configuration is made.
+_NO_CONFIG: Final = frozenset(
+    {"path", "name", "split", "cache_dir", "features", "download_config", "download_mode",
+     "verification_mode", "ignore_verifications", "keep_in_memory", "save_infos", "revision",
+     "token", "use_auth_token", "task", "streaming", "num_proc", "storage_options",
+     "trust_remote_code"}
+)  # fmt: skip
+_MOST: Final = 12
 _PATH: Final = regex(r"^[./~\\]|\.(?:py|json|jsonl|csv|parquet|txt)$|[*:\\]")
 
 
@@ -36,12 +47,15 @@ def invalid_hub_id(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Looks at the ids that `load_dataset` and `from_pretrained` get in the runs, and reports
 
     - ids with a character that no repository's name may have, such as a space or a parenthesis,
-    - models without an owner that carry a size (`distilbert-base-66M`): names without an owner are
-      those of a closed list from the first years of the hub, which names no sizes so,
+    - models without an owner that are named like those of the hub's first years and are none of
+      them (`distilbert-base-66M`, `roberta-base-uncased`): that list is closed,
     - datasets that exist only in several configurations, without one, and configurations that such
-      a dataset does not have. explint knows those of a few widely used datasets.
+      a dataset does not have.
 
-    Any other id may exist, and is let pass; so are paths, and models that the package saves itself.
+    What the hub has is looked up in an index that comes with explint. It was made from published
+    packages and from the loading scripts of the datasets themselves, and `make hub` refreshes it,
+    also from the hub. Any id that the index does not know may exist, and is let pass; so are paths,
+    and models that the package saves itself.
 
     ## Why is this bad
     The program stops when it loads the data or model: the hub knows no such repository, or asks
@@ -116,17 +130,20 @@ def _dataset(pipeline: Pipeline, call: f.LibraryCall) -> tuple[str, str] | None:
     if illegal is not None:
         return illegal
     known = _configurations().get(text)
-    if known is None or any(given(call, k, None) is not None for k in ("data_files", "data_dir")):
+    if known is None or any(name not in _NO_CONFIG for name, _ in call.kwargs):
+        # Files of its own, or arguments that make a configuration.
         return None
     value = given(call, "name", 1)
     config = None if value is None else evaluate(value, pipeline.env)
-    offered = ", ".join(f"`{name}`" for name in known["examples"])
-    if config is None:
+    offered = ", ".join(f"`{name}`" for name in known["configs"][:_MOST])
+    if len(known["configs"]) > _MOST:
+        offered += " …"
+    if config is None and known["default"] is False:
         return (
             f"`{text}` has several configurations, and none is asked for.",
             f'Name one: `load_dataset("{text}", …)` with {offered}.',
         )
-    if isinstance(config, str) and known["complete"] and config not in known["examples"]:
+    if isinstance(config, str) and known["complete"] and config not in known["configs"]:
         return f"`{text}` has no configuration `{config}`.", f"Take one of {offered}."
     return None
 
@@ -138,25 +155,39 @@ def _model(pipeline: Pipeline, call: f.LibraryCall) -> tuple[str, str] | None:
     illegal = _illegal(text)
     if illegal is not None:
         return illegal
-    match = _SIZED.fullmatch(text)
-    families = _index()["families"]
-    if match is None or match["family"] not in families["names"] or text in families["sized"]:
+    match = _PLAIN.fullmatch(text)
+    if match is None:
         return None
+    known = _index()["models"]
+    if text in known or not any(name.startswith(f"{match['family']}-") for name in known):
+        return None
+    from difflib import get_close_matches
+
+    near = get_close_matches(text, known, n=1, cutoff=0.6)
     return (
-        f"`{text}` is no model of the hub: none without an owner is named by its size.",
-        "Write the id as it stands on the hub, without the number of parameters.",
+        f"`{text}` is no model of the hub: it is none of those without an owner, and their list is "
+        "closed.",
+        f"Write the id as it stands on the hub{f', such as `{near[0]}`' if near else ''}.",
     )
 
 
 @cache
 def _index() -> dict[str, Any]:
-    import tomllib
+    import json
     from importlib.resources import files
 
-    return tomllib.loads(files("explint.rules").joinpath("hub.toml").read_text("utf-8"))
+    found: dict[str, Any] = json.loads(
+        files("explint.rules").joinpath("hub.json").read_text("utf-8")
+    )
+    return found
 
 
 @cache
 def _configurations() -> dict[str, Any]:
     """What is known of the configurations of a dataset, by each of its ids."""
-    return {name: row for row in _index()["datasets"] for name in row["ids"]}
+    return {
+        name: row
+        for row in _index()["datasets"]
+        if row["default"] is not None
+        for name in row["ids"]
+    }
