@@ -23,6 +23,12 @@ def make(offset: int) -> Callable[[int | str], object]:
             return os.getpid()
         if item == "sleep":
             time.sleep(600)
+        if item == "grow":
+            held = []
+            while True:
+                held.append(bytearray(16 << 20))
+        if item == "huge":
+            return len(bytearray(1 << 40))
         assert isinstance(item, int)
         return item + offset
 

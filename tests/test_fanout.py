@@ -10,7 +10,14 @@ import pytest
 
 import explint
 from explint import pipeline
-from explint.fanout import CrashedError, FailedError, Pool
+from explint.fanout import (
+    Bounds,
+    CrashedError,
+    FailedError,
+    MemoryExceededError,
+    Pool,
+    TimedOutError,
+)
 
 TARGET = "fanout_targets:make"
 
@@ -60,6 +67,28 @@ def test_leaving_ends_what_is_at_work() -> None:
 def test_a_worker_that_cannot_start_is_a_crash() -> None:
     with Pool("fanout_targets:absent", 1, 1) as pool, pytest.raises(CrashedError):
         pool.submit(1).result()
+
+
+BOUNDS = Bounds(seconds=2, memory=256 << 20)
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [("sleep", TimedOutError), ("grow", MemoryExceededError), ("huge", MemoryExceededError)],
+)
+def test_what_takes_too_much_is_ended_and_replaced(item: str, error: type[Exception]) -> None:
+    with Pool(TARGET, 1, 1, BOUNDS) as pool:
+        answers = [pool.submit(i) for i in (1, item, 2)]
+        assert [answers[0].result(), answers[2].result()] == [2, 3]
+        with pytest.raises(error):
+            answers[1].result()
+
+
+def test_the_time_between_two_inputs_counts_for_none() -> None:
+    with Pool(TARGET, 1, 1, Bounds(seconds=1, memory=256 << 20)) as pool:
+        pid = pool.submit("pid").result()
+        time.sleep(1.5)
+        assert pool.submit("pid").result() == pid
 
 
 def packages(folder: Path, count: int) -> Path:

@@ -83,6 +83,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "rules",
         "select",
         "source",
+        "trace",
         "verdict",
     },
     "rehearsal": BASE | {"protocol"},

@@ -265,15 +265,24 @@ def _answer(
 
 def worker(options: CheckOptions) -> Callable[[Package], PackageReport | InputError]:
     """What a worker process of ``_check_apart`` does with each package."""
-    checker = _Checker(options)
+    check_one = checker(options)
     # As in the command line, see there.
     gc.set_threshold(50_000)
 
     def judge(package: Package) -> PackageReport | InputError:
-        result = next(checker.check([package]))
+        result = check_one(package)
         return result if isinstance(result, InputError) else result[0]
 
     return judge
+
+
+def checker(
+    options: CheckOptions,
+) -> Callable[[Package], tuple[PackageReport, PackageText] | InputError]:
+    """A function that checks one package at a time in this process, and keeps between two calls
+    what packages have in common."""
+    here = _Checker(options)
+    return lambda package: next(here.check([package]))
 
 
 class _Checker:

@@ -187,7 +187,7 @@ def describe(errors: Sequence[Finding]) -> str:
     """The blocking findings as a reviewer would list them: one numbered point per root cause under
     a heading for how far the experiment comes, the most blocking first. Each point says where, what
     is wrong and what to write instead, and names the rules behind it."""
-    points = sorted(_causes(errors), key=_blocking)
+    points = causes(errors)
     if len(points) == 1:
         return _point(points[0])
     lines = []
@@ -209,8 +209,13 @@ def _unseen(missing: Sequence[str]) -> str:
     return f"No error was found, but {_listed(_coded(missing))} could not be seen."
 
 
+def causes(errors: Sequence[Finding]) -> list[list[Finding]]:
+    """The error findings by root cause, the most blocking first: those that say the same, those at
+    one line, and kin."""
+    return sorted(_causes(errors), key=_blocking)
+
+
 def _causes(errors: Sequence[Finding]) -> list[list[Finding]]:
-    """The findings by root cause: those that say the same, those at one line, and kin."""
     causes: list[list[Finding]] = []
     known: dict[tuple[str, ...], list[Finding]] = {}
     for f in errors:

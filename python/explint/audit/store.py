@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import msgspec
 
-from explint.audit.schema import DATASET_VERSION, About, FindingRow, PackageRow
+from explint.audit.schema import DATASET_VERSION, About, Counts, FindingRow, PackageRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,7 @@ def arrow() -> Any:  # noqa: ANN401 - a module
     """pyarrow, or a StoreError that says how to install it."""
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise StoreError("the datasets of audits need pyarrow, which is not here", _INSTALL) from (
@@ -192,6 +193,48 @@ def read_packages(folder: Path) -> Iterable[PackageRow]:
 def read_findings(folder: Path) -> Iterable[FindingRow]:
     """The rows of all findings, in order. Raises StoreError for a damaged part."""
     return _rows(FindingRow, [findings for _, findings in parts(folder)])
+
+
+def read_part(part: tuple[Path, Path]) -> tuple[list[PackageRow], list[FindingRow]]:
+    """The rows of a pair of part files. Raises StoreError for a damaged one."""
+    packages, findings = part
+    return list(_rows(PackageRow, [packages])), list(_rows(FindingRow, [findings]))
+
+
+def read_ids(there: Sequence[tuple[Path, Path]]) -> Iterator[str]:
+    """The ids of the packages of part files, in order. Raises StoreError for a damaged one."""
+    for packages, _ in there:
+        yield from _columns(packages, ["id"])["id"].to_pylist()
+
+
+def add_counts(packages: Path, counts: Counts) -> int:
+    """Counts the rows of a part file in, and returns how many it has. Raises StoreError."""
+    pa = arrow()
+    compute = pa.compute
+    numbers = ["errors", "warnings", "infos", "suppressed"]
+    table = _columns(packages, ["status", "is_code_ready", "complete", *numbers])
+    counts.packages += len(table)
+    counts.failed += compute.sum(compute.equal(table["status"], "failed")).as_py() or 0
+    ready = table["is_code_ready"]
+    counts.ready += compute.sum(ready).as_py() or 0
+    counts.unready += compute.sum(compute.invert(ready)).as_py() or 0
+    counts.incomplete += compute.sum(compute.invert(table["complete"])).as_py() or 0
+    for name in numbers:
+        found = compute.sum(table[name]).as_py() or 0
+        setattr(counts, name, getattr(counts, name) + found)
+        counts.findings += 0 if name == "suppressed" else found
+    return len(table)
+
+
+def _columns(file: Path, names: list[str]) -> pa.Table:
+    pa = arrow()
+    try:
+        with pa.parquet.ParquetFile(file) as parquet:
+            return parquet.read(columns=names)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{file} is damaged: {error}", "Begin anew: --overwrite, or another folder."
+        ) from None
 
 
 def _rows(row: type[Any], files: Sequence[Path]) -> Iterable[Any]:

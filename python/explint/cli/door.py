@@ -14,6 +14,7 @@ from explint.cli import exits
 DEBUG = "EXPLINT_DEBUG"
 
 COMMANDS = (
+    "audit",
     "baseline",
     "check",
     "completion",

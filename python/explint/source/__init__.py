@@ -63,8 +63,19 @@ def open_sources(
             if place in named:
                 continue
             named.add(place)
-        for item in _open(location, rev, limits or Limits(), stdin):
+        for item in open_location(location, rev=rev, limits=limits, stdin=stdin):
             yield _with_unique_id(item, seen) if isinstance(item, Package) else item
+
+
+def open_location(
+    location: str,
+    *,
+    rev: str | None = None,
+    limits: Limits | None = None,
+    stdin: BinaryIO | None = None,
+) -> Iterator[Package | InputError]:
+    """The packages at one location, as ``open_sources`` yields them; ids may occur twice."""
+    return _open(location, rev, limits or Limits(), stdin)
 
 
 def _place(location: str) -> str | None:
@@ -296,4 +307,4 @@ def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package
         yield from record_packages(data, origin, limits)
 
 
-__all__ = ["Limits", "open_sources", "package_of_files"]
+__all__ = ["Limits", "open_location", "open_sources", "package_of_files"]

@@ -1,0 +1,171 @@
+"""``explint audit``: judges whole corpora and writes a dataset; its commands read datasets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from explint.cli import exits
+from explint.cli.door import Trouble, note
+
+if TYPE_CHECKING:
+    from explint.audit.run import AuditOptions
+    from explint.audit.schema import About
+
+COMMANDS: tuple[str, ...] = ()
+"""A command ``NAME`` is the object ``NAME`` of the module ``explint.cli.audit_NAME``."""
+
+
+class AuditGroup(click.Group):
+    """Commands about audits; any other first word is a source to audit."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the hidden command ``run`` before what names no command."""
+        if not args or args[0] not in (*COMMANDS, "--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The commands that read audits."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None when there is none."""
+        if cmd_name in COMMANDS:
+            command: click.Command = getattr(
+                import_module(f"explint.cli.audit_{cmd_name}"), cmd_name
+            )
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help of the audit itself, then the commands."""
+        with click.Context(run, info_name=ctx.info_name, parent=ctx.parent) as of_run:
+            run.format_help(of_run, formatter)
+        self.format_commands(ctx, formatter)
+
+
+class Unnamed(click.Command):
+    """A command that nobody writes: messages speak of the group it belongs to."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - click's own signature
+    ) -> click.Context:
+        """The context, with the group's name."""
+        if parent is not None:
+            info_name, parent = parent.info_name, parent.parent
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.group(cls=AuditGroup, options_metavar="", subcommand_metavar="SOURCE... --out DIR")
+def audit() -> None:
+    """Judge whole corpora and write a dataset of the results."""
+
+
+@audit.command(
+    cls=Unnamed,
+    hidden=True,
+    epilog="Exit code 0 means that every package has its row, whatever the rows say.",
+)
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the dataset. An audit that "
+              "was ended goes on where it was.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Begin anew although DIR holds an audit.")
+@click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
+@click.option("--jobs", type=click.IntRange(min=0), default=0, metavar="N",
+              help="Processes; 0 for one per processor.  [default: 0]")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="SECONDS",
+              help="Longest time for one package.  [default: 60]")  # fmt: skip
+@click.option("--memory", type=click.IntRange(min=256), default=2048, metavar="MIB",
+              help="Most memory for one package, in MiB.  [default: 2048]")  # fmt: skip
+@click.option("--cache", metavar="DIR", help="Folder of known answers.  [default: the user's own]")
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep known answers.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar and no summary.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    out: str,
+    overwrite: bool,
+    profile: str | None,
+    jobs: int,
+    timeout: float,
+    memory: int,
+    cache: str | None,
+    no_cache: bool,
+    quiet: bool,
+) -> None:
+    """Judge every package of the sources and write a dataset of the results.
+
+    SOURCE is anything `explint check` takes as a PATH. Packages are judged by processes of their
+    own; one that hangs, takes too much memory or crashes costs a row that says so. Comments and
+    configuration in the packages are not obeyed.
+
+    \b
+    explint audit packages/ --out audit
+    explint audit runs.jsonl archive.tar.gz --out audit --jobs 8
+    """
+    if no_cache and cache is not None:
+        raise click.UsageError("--no-cache keeps no answers, so it excludes --cache.", ctx)
+    if not sources:
+        raise click.UsageError("name at least one SOURCE.", ctx)
+    from explint.audit.cache import default_folder
+    from explint.audit.judging import JudgingOptions
+    from explint.audit.run import AuditOptions
+
+    folder = Path(cache) if cache is not None else default_folder()
+    options = AuditOptions(
+        sources=sources,
+        out=Path(out),
+        judging=JudgingOptions(profile=profile),
+        jobs=jobs,
+        timeout=timeout,
+        memory=memory << 20,
+        cache=None if no_cache else folder,
+        overwrite=overwrite,
+    )
+    ctx.exit(_audit(options, quiet=quiet))
+
+
+def _audit(options: AuditOptions, *, quiet: bool) -> int:
+    from explint.audit import run as engine
+    from explint.audit.store import StoreError
+    from explint.cli.audit_progress import AuditProgress
+    from explint.cli.interrupts import Interrupts
+    from explint.protocol import ProfileError
+
+    enabled = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        with AuditProgress(sys.stderr, enabled=enabled) as progress, Interrupts() as interrupts:
+            about = engine.audit(options, watch=progress.show, hold=interrupts.held)
+    except StoreError as problem:
+        raise Trouble(str(problem), problem.help) from None
+    except ProfileError as problem:
+        raise Trouble(str(problem)) from None
+    except KeyboardInterrupt:
+        if not quiet:
+            note(
+                f"interrupted: {options.out} holds what was judged so far; the same command goes on"
+            )
+        return exits.INTERRUPTED
+    if not quiet:
+        _summarise(options.out, about)
+    return exits.CLEAN if about.counts.packages else exits.NOTHING
+
+
+def _summarise(out: Path, about: About) -> None:
+    counts = about.counts
+    note(
+        f"{counts.packages:,} packages in {out}: {counts.ready:,} ready, {counts.unready:,} not, "
+        f"{counts.failed:,} failed; {counts.errors:,} errors, {counts.warnings:,} warnings, "
+        f"{counts.infos:,} remarks"
+    )
