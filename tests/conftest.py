@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ settings.register_profile(
 settings.load_profile("explint")
 
 FOLDER = Path(__file__).parent / "snapshots"
+
+# Rules and machinery are what is tested: an answer from an earlier run would test nothing.
+os.environ["EXPLINT_CACHE_DIR"] = ""
 
 
 class TextFile(SingleFileSnapshotExtension):

@@ -17,10 +17,10 @@ import pytest
 
 import explint
 from audit_helpers import Misbehaving, files, jsonl, options, row, same, table
-from explint.audit.cache import AnswerCache
 from explint.audit.judging import JudgingOptions
 from explint.audit.run import AuditOptions, Status, audit
 from explint.audit.store import StoreError, parts, read_about
+from explint.cache import AnswerCache
 
 RESUMED = """
 import sys

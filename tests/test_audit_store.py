@@ -27,7 +27,7 @@ from explint.audit.store import (
     write_about,
     write_part,
 )
-from explint.pipeline import tool_info
+from explint.request import tool_info
 
 DOCS = Path(__file__).parent.parent / "docs" / "audit.md"
 

@@ -11,7 +11,8 @@ import explint
 from case_files import Case, base_package, load_cases
 from explint.model import PackageReport, Severity
 from explint.package import Record
-from explint.pipeline import CheckOptions, check_packages
+from explint.pipeline import check_packages
+from explint.request import CheckOptions
 from explint.rules.table import rule_table
 from explint.source import package_of_files
 

@@ -31,8 +31,8 @@ from explint.model import (
     State,
     Verdict,
 )
-from explint.pipeline import CheckOptions
 from explint.report import FORMATS
+from explint.request import CheckOptions
 from explint.rules.table import rule_table
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -45,7 +45,7 @@ def test_importing_explint_loads_nothing_else() -> None:
 def test_the_python_api_needs_nothing_of_the_command_line(tmp_path: Path) -> None:
     code = f"import explint; explint.check({{'src/main.py': 'x = 1'}}); {SHOW}"
     modules = loaded(code, cwd=tmp_path)
-    assert "explint.pipeline" in modules
+    assert "explint.checker" in modules
     assert not {name for name in modules if name.startswith(("explint.cli", "explint.report"))}
     assert not modules & {"click", "rich", "hydra", "omegaconf"}
 

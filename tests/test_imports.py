@@ -46,10 +46,11 @@ ROOMS: dict[str, frozenset[str]] = {
     "rules": DATA
     | {"artifacts", "core", "protocol", "compose", "environment", "trace", "experiment"},
     "fanout": frozenset(),
-    "pipeline": DATA
+    "cache": DATA,
+    "request": DATA | {"config", "source"},
+    "checker": DATA
     | {
         "baseline",
-        "fanout",
         "compose",
         "config",
         "core",
@@ -57,21 +58,35 @@ ROOMS: dict[str, frozenset[str]] = {
         "fingerprint",
         "grammar",
         "protocol",
+        "request",
         "rules",
         "select",
-        "source",
         "suppress",
         "trace",
         "verdict",
     },
-    "compare": DATA | {"fingerprint", "pipeline", "source"},
+    "known": DATA | {"cache", "config", "protocol", "request"},
+    "pipeline": DATA | {"checker", "fanout", "known", "request", "source"},
+    "compare": DATA | {"fingerprint", "pipeline", "request", "source"},
     "judge": DATA
-    | {"compose", "core", "environment", "experiment", "pipeline", "protocol", "source"},
+    | {"compose", "core", "environment", "experiment", "pipeline", "protocol", "request", "source"},
     # What runs inside an experiment's processes (trial/observer) imports nothing of ours at all.
     "trial": DATA
-    | {"compose", "config", "core", "experiment", "pipeline", "protocol", "rules", "source"},
+    | {
+        "compose",
+        "config",
+        "core",
+        "experiment",
+        "pipeline",
+        "protocol",
+        "request",
+        "rules",
+        "source",
+    },
     "audit": DATA
     | {
+        "cache",
+        "checker",
         "compose",
         "core",
         "experiment",
@@ -80,6 +95,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "pipeline",
         "protocol",
         "report",
+        "request",
         "rules",
         "select",
         "source",

@@ -21,8 +21,8 @@ from explint.judge.claims import split_verdict
 from explint.judge.compare import NoVerdict, judged
 from explint.judge.topics import TOPICS
 from explint.model.judgement import Claim, ClaimKind, ClaimState, JudgedPackage
-from explint.pipeline import CheckOptions
 from explint.report.schema import judgement_schema
+from explint.request import CheckOptions
 from explint.rules.table import rules_by_name
 from source_helpers import KEYS, record_text
 

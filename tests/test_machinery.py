@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import explint
-from explint import pipeline
+from explint import checker
 from explint.experiment import Experiment
 from explint.fingerprint import with_fingerprints
 from explint.model import Confidence, Coverage, Finding, PackageReport, Severity
@@ -52,7 +52,7 @@ def fake_crash(experiment: Experiment) -> Iterator[Hit | Unknown]:
 @pytest.fixture
 def _with_a_failing_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = python_rules()
-    monkeypatch.setattr(pipeline, "python_rules", lambda: (fake_crash, *rules))
+    monkeypatch.setattr(checker, "python_rules", lambda: (fake_crash, *rules))
 
 
 def test_a_failing_rule_costs_one_finding_and_its_criteria(

@@ -15,7 +15,8 @@ import msgspec
 
 from explint.fingerprint import with_fingerprints
 from explint.model import Change, Comparison, Finding, InputError, PackageReport, SourceInfo, State
-from explint.pipeline import CheckOptions, PackageText, check_stream
+from explint.pipeline import check_stream
+from explint.request import CheckOptions, PackageText
 from explint.source.folder import is_bare
 from explint.source.git import GitError, Repository
 

@@ -24,11 +24,12 @@ from explint.audit.schema import (
     RelatedPlace,
     UndecidedCriterion,
 )
+from explint.checker import checker
 from explint.core import FACTS_VERSION
 from explint.model import Finding, InputError, PackageReport, Severity, State
 from explint.package import Package
-from explint.pipeline import RULES_VERSION, CheckOptions, PackageText, checker
 from explint.report.base import clean
+from explint.request import RULES_VERSION, CheckOptions, PackageText
 from explint.trace.facts import TRACE_VERSION
 from explint.verdict import causes
 
@@ -257,29 +258,3 @@ def judging_key(options: JudgingOptions) -> bytes:
 
         data += msgspec.msgpack.encode(load_profile(options.profile))
     return hashlib.sha256(data).digest()
-
-
-def content_digest(package: Package) -> str:
-    """A digest of all that rules see of a package: equal packages have equal ones.
-
-    The place where it was found, and its id, are no part of it.
-    """
-    digest = hashlib.sha256()
-    for f in package.files.values():
-        size = -1 if f.data is None else len(f.data)
-        about = (f.path, f.state.value, f.failure, f.skipped, f.truncated, size)
-        digest.update(_told(about))
-        if f.data:
-            digest.update(f.data)
-    alone = package.source.kind == "file"
-    rest = (package.runs, package.record, package.skipped_folders, package.partial, alone)
-    digest.update(_told((*rest, package.notes)))
-    return digest.hexdigest()[:40]
-
-
-def _told(values: tuple[object, ...]) -> bytes:
-    try:
-        return _ENCODER.encode(values)
-    except UnicodeEncodeError:
-        # A record may hold bytes that are not UTF-8 as lone surrogates.
-        return repr(values).encode("utf-8", "backslashreplace")

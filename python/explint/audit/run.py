@@ -20,12 +20,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from explint.audit.cache import AnswerCache
 from explint.audit.inputs import InputOptions, InputProblemError, Item, Meter, open_inputs
 from explint.audit.judging import (
     Answer,
     JudgingOptions,
-    content_digest,
     decode,
     encode,
     failed,
@@ -44,6 +42,7 @@ from explint.audit.store import (
     write_about,
     write_part,
 )
+from explint.cache import AnswerCache, content_digest
 from explint.fanout import (
     Bounds,
     CrashedError,
@@ -54,7 +53,7 @@ from explint.fanout import (
 )
 from explint.model import InputError
 from explint.package import Package
-from explint.pipeline import tool_info
+from explint.request import tool_info
 
 FLUSH_SECONDS = 30.0
 """How often what does not yet fill a part is written all the same."""

@@ -118,11 +118,12 @@ def run(
         raise click.UsageError("--no-cache keeps no answers, so it excludes --cache.", ctx)
     if not sources:
         raise click.UsageError("name at least one SOURCE.", ctx)
-    from explint.audit.cache import default_folder
     from explint.audit.judging import JudgingOptions
     from explint.audit.run import AuditOptions
+    from explint.request import cache_folder
 
-    folder = Path(cache) if cache is not None else default_folder()
+    own = cache_folder()
+    folder = Path(cache) if cache is not None else own and own / "audit"
     options = AuditOptions(
         sources=sources,
         out=Path(out),

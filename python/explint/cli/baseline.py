@@ -134,7 +134,8 @@ def _reports(paths: tuple[str, ...]) -> Iterator[PackageReport]:
     look like one with it."""
     from explint.config import ConfigError
     from explint.model import InputError
-    from explint.pipeline import CheckOptions, check_stream
+    from explint.pipeline import check_stream
+    from explint.request import CheckOptions
 
     found = False
     try:

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, cast, overload
 
 import click
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from explint.cli.output import FileSink, StandardOutput, Target
     from explint.config import FailOn
     from explint.model import InputError, PackageReport, Rule, Summary
-    from explint.pipeline import CheckOptions
     from explint.report import ColorChoice, Reporter, SourceText
+    from explint.request import CheckOptions
 
 FOR_PEOPLE = ("full", "concise")
 
@@ -123,6 +124,7 @@ class Presentation(NamedTuple):
     show_default=True,
     help="Whether to colour. NO_COLOR is respected.",
 )
+@click.option("--no-cache", is_flag=True, help="Judge anew what was judged before.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar and no notes.")
 @click.pass_context
 def check(
@@ -146,6 +148,7 @@ def check(
     exit_zero: bool,
     require_complete: bool,
     color: ColorChoice,
+    no_cache: bool,
     quiet: bool,
 ) -> None:
     """Judge experiment packages without running them.
@@ -170,7 +173,7 @@ def check(
     if fail_on is not None and fail_on.startswith("new-") and against is None:
         raise click.UsageError(f"--fail-on {fail_on} needs --against REV to tell what is new.", ctx)
 
-    from explint.pipeline import CheckOptions
+    from explint.request import CheckOptions, cache_folder
 
     options = CheckOptions(
         rev=rev,
@@ -185,6 +188,7 @@ def check(
             "baseline": baseline,
         },
         jobs=jobs,
+        cache=None if no_cache else cache_folder(),
     )
     presentation = Presentation(
         output=output,
@@ -204,9 +208,8 @@ def check(
 def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
     from explint.cli.output import StandardOutput, parse_targets
     from explint.report import FORMATS
-    from explint.rules.table import rule_table
 
-    rules = rule_table()
+    rules = _Rules()
     targets = parse_targets(how.output or ("full",), FORMATS)
     fail_on = _fail_on(paths[0], options, how)
     _check_profile(options.flags.get("profile"))
@@ -231,12 +234,34 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
     )
 
 
+class _Rules(Sequence["Rule"]):
+    """The rule table, made when a report asks for it: that loads every rule."""
+
+    @cached_property
+    def _rows(self) -> Sequence[Rule]:
+        from explint.rules.table import rule_table
+
+        return rule_table()
+
+    @overload
+    def __getitem__(self, index: int) -> Rule: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Rule]: ...
+
+    def __getitem__(self, index: int | slice) -> Rule | Sequence[Rule]:
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 def _check_profile(named: object) -> None:
     """Refuses a profile that cannot be used before any report is begun."""
-    from explint.protocol import ProfileError, load_profile
-
     if not isinstance(named, str):
         return
+    from explint.protocol import ProfileError, load_profile
+
     try:
         load_profile(named)
     except ProfileError as error:
@@ -244,6 +269,8 @@ def _check_profile(named: object) -> None:
 
 
 def _check_selectors(select: Sequence[str], ignore: Sequence[str], *, quiet: bool) -> None:
+    if not (select or ignore):
+        return
     from explint.rules.table import rule_table
     from explint.select import Selection, SelectorError
 
@@ -318,7 +345,7 @@ class _Check:
     def run(self, paths: Sequence[str], options: CheckOptions, fail_on: FailOn) -> Summary:
         """Checks everything and completes every report, whatever ends the run."""
         from explint.model import Summary
-        from explint.pipeline import tool_info
+        from explint.request import tool_info
 
         summary = Summary()
         started = time.monotonic()

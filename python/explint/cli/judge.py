@@ -17,9 +17,9 @@ from explint.cli.door import Trouble, note
 if TYPE_CHECKING:
     from explint.cli.output import StandardOutput
     from explint.model.judgement import JudgementSummary
-    from explint.pipeline import CheckOptions
     from explint.report.judgement import JudgementReporter
     from explint.report.terminal import ColorChoice
+    from explint.request import CheckOptions
 
 
 @click.command(epilog="Exit code 0 means that all was compared, whatever the judge is worth.")
@@ -58,8 +58,8 @@ def judge(
     explint judge record.txt
     explint judge records/ --tables -o text -o json:judgement.json
     """
-    from explint.pipeline import CheckOptions
     from explint.protocol import ProfileError, load_profile
+    from explint.request import CheckOptions
 
     if paths.count("-") > 1:
         raise click.UsageError("standard input (-) can be read only once.", ctx)
@@ -85,9 +85,9 @@ def _run(
 ) -> int:
     from explint.cli.output import FileSink, StandardOutput, parse_targets
     from explint.model.judgement import JudgementSummary
-    from explint.pipeline import tool_info
     from explint.report.judgement import FORMATS, create
     from explint.report.terminal import Terminal
+    from explint.request import tool_info
 
     targets = parse_targets(output, FORMATS)
     stdout = StandardOutput(sys.stdout)

@@ -21,8 +21,9 @@ from explint.model.judgement import (
     Point,
 )
 from explint.package import JudgeVerdict, Package
-from explint.pipeline import CheckOptions, check_packages
+from explint.pipeline import check_packages
 from explint.regex import regex
+from explint.request import CheckOptions
 from explint.source import open_sources
 
 _CRITERION = regex(

@@ -8,14 +8,16 @@ files in a folder.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import zstandard
+
+from explint.package import Package
 
 FORMAT = 1
 """Raised when what is stored changes its form."""
@@ -25,7 +27,6 @@ MOST_BYTES = 8 << 30
 
 _WRITE_AT_ONCE = 64
 _WRITE_SECONDS = 1.0
-_BUSY_SECONDS = 30.0
 _CHECK = 8
 
 
@@ -33,8 +34,16 @@ class AnswerCache:
     """Encoded answers by key. Nothing it meets on disk raises: what cannot be read is not known,
     and what cannot be written is made again next time."""
 
-    def __init__(self, folder: Path, version: bytes) -> None:
-        """Opens the cache in a folder, which is made; ``version`` is a part of every key."""
+    def __init__(
+        self, folder: Path, version: bytes, *, most_bytes: int = 8 << 30, patience: float = 30.0
+    ) -> None:
+        """Opens the cache in a folder, which is made; ``version`` is a part of every key.
+
+        ``most_bytes`` is the size of the file from which on the older half is dropped, ``patience``
+        how many seconds another process may hold it up.
+        """
+        self._most_bytes = most_bytes
+        self._patience = patience
         self._file = folder / f"answers-{FORMAT}.sqlite3"
         self._version = version
         self._pending: dict[bytes, bytes] = {}
@@ -60,9 +69,9 @@ class AnswerCache:
             with suppress(sqlite3.Error):
                 self._database.close()
 
-    def key(self, digest: str) -> bytes:
-        """The key of a package with this digest."""
-        return hashlib.sha256(self._version + digest.encode()).digest()
+    def key(self, digest: str, more: bytes = b"") -> bytes:
+        """The key of a package with this digest, under what else decides the answer."""
+        return hashlib.sha256(self._version + digest.encode() + more).digest()
 
     def get(self, key: bytes) -> bytes | None:
         """What is stored under a key, None when there is nothing whole."""
@@ -108,7 +117,7 @@ class AnswerCache:
     def _open(self) -> None:
         for attempt in range(2):
             try:
-                database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
+                database = sqlite3.connect(self._file, timeout=self._patience)
                 database.execute("pragma journal_mode = wal")
                 # Losing the last answers with the power is no loss.
                 database.execute("pragma synchronous = off")
@@ -134,7 +143,7 @@ class AnswerCache:
         (pages,) = database.execute("pragma page_count").fetchone()
         (size,) = database.execute("pragma page_size").fetchone()
         (free,) = database.execute("pragma freelist_count").fetchone()
-        if (pages - free) * size > MOST_BYTES:
+        if (pages - free) * size > self._most_bytes:
             with database:
                 database.execute(
                     "delete from answers where number <="
@@ -162,8 +171,30 @@ def _check(key: bytes, packed: bytes) -> bytes:
     return hashlib.blake2b(packed, digest_size=_CHECK, key=key).digest()
 
 
-def default_folder() -> Path:
-    """Where answers are kept when nobody says otherwise."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "explint" / "audit"
+def content_digest(package: Package) -> str:
+    """A digest of all that rules see of a package: equal packages have equal ones.
+
+    The place where it was found, and its id, are no part of it.
+    """
+    digest = hashlib.sha256()
+    for f in package.files.values():
+        size = -1 if f.data is None else len(f.data)
+        about = (f.path, f.state.value, f.failure, f.skipped, f.truncated, size)
+        digest.update(_told(about))
+        if f.data:
+            digest.update(f.data)
+    alone = package.source.kind == "file"
+    rest = (package.runs, package.record, package.skipped_folders, package.partial, alone)
+    digest.update(_told((*rest, package.notes)))
+    return digest.hexdigest()[:40]
+
+
+def _told(values: tuple[object, ...]) -> bytes:
+    try:
+        return _ENCODER.encode(values)
+    except UnicodeEncodeError:
+        # A record may hold bytes that are not UTF-8 as lone surrogates.
+        return repr(values).encode("utf-8", "backslashreplace")
+
+
+_ENCODER = msgspec.msgpack.Encoder()
