@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from explint.compose.tree import ConfigTree
     from explint.core import PackageFacts
     from explint.protocol.profile import Mode
-    from explint.trace.facts import TraceDocument
+    from explint.trace.facts import EntryTrace, TraceDocument
     from explint.trace.files import PackageFiles
+    from explint.trace.specialise import Specialised, Tree
 
 
 # Patterns for file names reach Hydra as they are, unless a file matches.
@@ -73,6 +74,7 @@ class Experiment:
         self._document = document
         self._traces: dict[str, TraceDocument | None] = {}
         self._points: dict[str, EntryPoint | str] = {}
+        self._specialised: dict[int, list[tuple[Tree, bool, Specialised]]] = {}
         self.shared: dict[str, Any] = {}
         """What one rule found out and others use too, by a name of its own."""
 
@@ -226,6 +228,24 @@ class Experiment:
                 document = core.Scanner(1).trace(self.package, wanted)
             self._traces[entry] = document if entry in document else None
         return self._traces[entry]
+
+    def specialised(
+        self, trace: EntryTrace, config: Tree, *, with_files: bool = False
+    ) -> Specialised:
+        """An entry's trace under a config, made once for all that ask for it under the same.
+
+        ``with_files`` lets the code load the YAML files of the package.
+        """
+        from explint.trace.specialise import same_tree, specialise
+
+        files = self.loadable if with_files and trace.asks_for_files else None
+        known = self._specialised.setdefault(id(trace), [])
+        for other, had_files, special in known:
+            if had_files is (files is not None) and same_tree(config, other):
+                return special
+        special = specialise(trace, config, files=files)
+        known.append((config, files is not None, special))
+        return special
 
     def starts(self, path: str) -> bool:
         """Whether a module's file is there and does something when it is started.

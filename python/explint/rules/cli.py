@@ -412,9 +412,8 @@ def _judge(experiment: Experiment, command: str, filled: str, job: str) -> Itera
         yield Unknown(reason=f"{path} cannot be read", decided_by=path, path=path)
         return
     from explint.trace.specialise import Unknown as NotKnown
-    from explint.trace.specialise import specialise
 
-    special = specialise(entry, NotKnown("no run was chosen"))
+    special = experiment.specialised(entry, NotKnown("no run was chosen"))
     found = _Script(experiment, document, special, path, text, tuple(words), job).answer()
     if found is not None:
         yield found

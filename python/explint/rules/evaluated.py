@@ -161,9 +161,8 @@ def _evaluated(experiment: Experiment) -> Evaluated | Unknown | None:
     entry = None if document is None else document.entry(module)
     if document is None or entry is None:
         return Unknown(reason=f"{path} cannot be read", decided_by=path, path=path)
-    from explint.trace.specialise import specialise
 
-    special = specialise(entry, _config(experiment, path))
+    special = experiment.specialised(entry, _config(experiment, path))
     return Evaluated(experiment, path, document, special, _gap(experiment, entry))
 
 
@@ -245,7 +244,6 @@ def training(experiment: Experiment) -> Iterator[Specialised | None]:
     """What the modules of the training command do; None for one that is not known."""
     from explint.trace.facts import Cut
     from explint.trace.specialise import Unknown as NotKnown
-    from explint.trace.specialise import specialise
 
     for path, job in experiment.profile.files.jobs.items():
         if job not in ("entry", "train"):
@@ -256,7 +254,7 @@ def training(experiment: Experiment) -> Iterator[Specialised | None]:
         if entry is None or any(isinstance(e, Cut) for e in entry.events):
             yield None
         else:
-            yield specialise(entry, NotKnown("no run is chosen"))
+            yield experiment.specialised(entry, NotKnown("no run is chosen"))
 
 
 def listed(names: Sequence[str]) -> str:

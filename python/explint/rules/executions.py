@@ -32,7 +32,6 @@ from explint.trace.specialise import (
     Tree,
     Unknown,
     at_keys,
-    specialise,
     with_value,
 )
 
@@ -145,7 +144,7 @@ def _handed_over(experiment: Experiment, train: str) -> Iterator[Execution]:
                     trace=trace,
                     composed=config.composed,
                     tree=tree,
-                    special=specialise(trace, tree, files=experiment.loadable),
+                    special=experiment.specialised(trace, tree, with_files=True),
                 )
             )
     yield from found
@@ -213,7 +212,7 @@ def _started(
         trace=trace,
         composed=result,
         tree=config,
-        special=specialise(trace, config, files=experiment.loadable),
+        special=experiment.specialised(trace, config, with_files=True),
     )
 
 

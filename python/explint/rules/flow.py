@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from explint.regex import regex
@@ -21,46 +20,13 @@ _ARITHMETIC: Final = frozenset(
 _OF_RANDOM: Final = frozenset({"item", "mean", "tolist", "cpu", "numpy", "abs", "sum", "round"})
 
 
-def inner(row: f.AnyValue) -> Iterator[f.ValueId]:
-    """The values that a value is directly made of; tests that choose between two are not."""
-    match row:
-        case f.Select():
-            yield from (row.yes, row.no)
-        case f.CallValue():
-            yield row.callee
-            yield from row.args
-            yield from (v for _, v in row.kwargs)
-        case f.Attribute() | f.Element() | f.Key() | f.Bound():
-            yield row.of
-        case f.Item():
-            yield from (row.of, row.key)
-        case f.Slice():
-            yield from (p for p in (row.low, row.high, row.step) if p is not None)
-        case f.Binary() | f.Compare():
-            yield from (row.left, row.right)
-        case f.Unary() | f.Not() | f.Star() | f.Each():
-            yield row.value
-        case f.Template():
-            yield from row.parts
-        case f.ListValue() | f.TupleValue() | f.SetValue():
-            yield from row.items
-        case f.DictValue():
-            for pair in row.items:
-                yield from pair
-        case f.Config() | f.Has():
-            yield from row.path
-        case f.All():
-            yield from (v for v, _ in row.conditions)
-        case f.Index():
-            yield row.start
-
-
 def parts(trace: f.EntryTrace, value: f.ValueId) -> set[f.ValueId]:
     """A value and everything it is made of."""
+    direct = trace.parts
     seen = {value}
     stack = [value]
     while stack:
-        for part in inner(trace.values[stack.pop()]):
+        for part in direct[stack.pop()]:
             if part not in seen:
                 seen.add(part)
                 stack.append(part)
@@ -72,10 +38,7 @@ def made_of(trace: f.EntryTrace, sources: Set[f.ValueId]) -> set[f.ValueId]:
     found: set[f.ValueId] = set()
     if not sources:
         return found
-    users: dict[f.ValueId, list[f.ValueId]] = {}
-    for value, row in enumerate(trace.values):
-        for part in inner(row):
-            users.setdefault(part, []).append(value)
+    users = trace.users
     stack = list(sources)
     while stack:
         for value in users.get(stack.pop(), ()):

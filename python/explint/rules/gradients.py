@@ -91,11 +91,7 @@ class Training:
     @cached_property
     def results(self) -> dict[int, f.ValueId]:
         """The value that a call gives, by the number of its event."""
-        return {
-            row.event: value
-            for value, row in enumerate(self.trace.values)
-            if isinstance(row, f.CallValue) and row.event is not None
-        }
+        return self.trace.results
 
     def bases(self, value: f.ValueId) -> set[f.ValueId]:
         """The objects that a value may be: through choices, ``.to()``, wrappers and
@@ -259,25 +255,33 @@ class Training:
                 at = row.parent
         return False
 
+    @cached_property
+    def _reached(self) -> set[tuple[str, int]]:
+        files = self.process.document.files
+        return {(files[file], line) for file, line in self.trace.reached}
+
     def covers(self, pattern: re.Pattern[str]) -> bool:
         """Whether the trace comes to every line of the package's code that a pattern finds."""
-        reached = {(self.path_of(e.place), e.place.line) for e in self.trace.events}
-        for path in self.experiment.package.files:
-            text = self.experiment.text(path) if path.endswith(".py") else None
-            if text is None or not pattern.search(text):
-                continue
-            for number, line in enumerate(text.split("\n"), start=1):
-                if (
-                    pattern.search(line)
-                    and not line.lstrip().startswith("#")
-                    and (path, number) not in reached
-                ):
-                    return False
-        return True
+        return self._reached.issuperset(_lines_with(self.experiment, pattern))
 
     def parts(self, value: f.ValueId) -> set[f.ValueId]:
         """A value and everything it is made of."""
         return parts(self.trace, value)
+
+
+def _lines_with(experiment: Experiment, pattern: re.Pattern[str]) -> list[tuple[str, int]]:
+    """The lines of the package's code, but comments, that a pattern finds: path and number."""
+    key = f"lines with {pattern.pattern}"
+    found: list[tuple[str, int]] | None = experiment.shared.get(key)
+    if found is None:
+        found = experiment.shared[key] = [
+            (path, number)
+            for path in experiment.package.files
+            if path.endswith(".py") and (text := experiment.text(path)) and pattern.search(text)
+            for number, line in enumerate(text.split("\n"), start=1)
+            if pattern.search(line) and not line.lstrip().startswith("#")
+        ]
+    return found
 
 
 class _Off:

@@ -19,7 +19,7 @@ from explint.package import FileState
 from explint.regex import regex
 from explint.rules.processes import Process, processes
 from explint.trace import facts as f
-from explint.trace.specialise import ABSENT, Env, condition, evaluate, specialise
+from explint.trace.specialise import ABSENT, Env, condition, evaluate
 from explint.trace.specialise import Unknown as NotKnown
 
 if TYPE_CHECKING:
@@ -481,7 +481,7 @@ def _unreached(experiment: Experiment) -> RunLog:
     if entry is None:
         return log
     skip = {p for p, job in experiment.profile.files.jobs.items() if job == "evaluate"}
-    special = specialise(entry, NotKnown("no entry reaches it"))
+    special = experiment.specialised(entry, NotKnown("no entry reaches it"))
     env = special.env
     process = Process(
         first.path, None, None, first.document, entry, NotKnown("not reached"), special, None

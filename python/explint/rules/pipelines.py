@@ -19,7 +19,7 @@ import msgspec
 from explint.environment.imports import MAX_CHARACTERS
 from explint.rules.keys import Certain
 from explint.trace import facts as f
-from explint.trace.specialise import ABSENT, Unknown, condition, evaluate, specialise
+from explint.trace.specialise import ABSENT, Unknown, condition, evaluate
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -261,13 +261,13 @@ def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
         documents[id(document)] = document
         functions.update(call.function for call in entry.calls)
         if path not in reached and _starts(experiment.text(path) or ""):
-            special = specialise(entry, config, files=experiment.loadable)
+            special = experiment.specialised(entry, config, with_files=True)
             yield Pipeline(None, None, cheap=False, whole=True, document=document, special=special)
     rest = [(d, e) for d in documents.values() if (e := d.entry("")) is not None and e.events]
     if rest:
         # A document leaves out what its own entries reach, and others may reach more.
         document, entry = min(rest, key=lambda pair: len(pair[1].events))
-        special = specialise(entry, config, files=experiment.loadable)
+        special = experiment.specialised(entry, config, with_files=True)
         yield Pipeline(
             None,
             None,

@@ -14,7 +14,7 @@ import msgspec
 from explint.compose.entry import EntryPoint
 from explint.rules.started import Start, child_config, started, target, tree_of
 from explint.trace.children import STAND_IN, Child, Word
-from explint.trace.specialise import Specialised, Unknown, specialise
+from explint.trace.specialise import Specialised, Unknown
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -119,7 +119,7 @@ def _child(
         document,
         trace,
         tree,
-        specialise(trace, tree),
+        experiment.specialised(trace, tree),
         child.state,
         main,
         child,
@@ -143,7 +143,7 @@ def _alone(experiment: Experiment, path: str) -> Iterator[Process]:
     trace = None if document is None else document.entry(name)
     if document is not None and trace is not None:
         tree = Unknown("nothing that can be read starts it")
-        special = specialise(trace, tree)
+        special = experiment.specialised(trace, tree)
         yield Process(path, None, None, document, trace, tree, special, None)
 
 

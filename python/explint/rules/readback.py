@@ -12,7 +12,7 @@ from explint.rules.logged import picked, role_of, templates
 from explint.rules.registry import Unknown
 from explint.rules.started import unread
 from explint.trace import facts as f
-from explint.trace.specialise import Env, Specialised, condition, specialise
+from explint.trace.specialise import Env, Specialised, condition
 from explint.trace.specialise import Unknown as NotKnown
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def _readback(experiment: Experiment) -> Readback | Unknown | None:
     entry = None if document is None else document.entry(name)
     if document is None or entry is None:
         return Unknown(reason=f"{path} cannot be read", decided_by=path, path=path)
-    return _collected(path, document, specialise(entry, NotKnown("evaluation has no config")))
+    return _collected(
+        path, document, experiment.specialised(entry, NotKnown("evaluation has no config"))
+    )
 
 
 def _collected(path: str, document: f.TraceDocument, special: Specialised) -> Readback:

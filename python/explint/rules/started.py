@@ -101,7 +101,6 @@ def _starts(experiment: Experiment, entry: Any) -> Iterator[Start]:  # noqa: ANN
     from explint.compose.static import Composed
     from explint.trace.children import children
     from explint.trace.specialise import Unknown as NotKnown
-    from explint.trace.specialise import specialise
 
     modes: list[Mode | None] = [*experiment.profile.trial.modes] or [None]
     # Where no config is known one look serves all runs and modes.
@@ -111,7 +110,9 @@ def _starts(experiment: Experiment, entry: Any) -> Iterator[Start]:  # noqa: ANN
             composition = experiment.composed(run_id, mode)
             name = "" if mode is None else mode.name
             if isinstance(composition.result, Composed):
-                special = specialise(entry, tree_of(composition.result), files=experiment.loadable)
+                special = experiment.specialised(
+                    entry, tree_of(composition.result), with_files=True
+                )
                 yield Start(
                     run_id,
                     name,
@@ -122,7 +123,7 @@ def _starts(experiment: Experiment, entry: Any) -> Iterator[Start]:  # noqa: ANN
                 )
                 continue
             if bare is None:
-                special = specialise(entry, NotKnown("the config does not compose"))
+                special = experiment.specialised(entry, NotKnown("the config does not compose"))
                 bare = special, tuple(children(special))
             yield Start(run_id, name, composition, None, *bare)
 

@@ -318,9 +318,11 @@ _STEPPING: Final = re.compile(r"\w*(sched|lr)\w*\.step\(|\bTrainer\(|\.prepare\(
 def _is_used(one: Training, number: int) -> bool:
     """Whether anything but a function of the package is handed what a call gives, or asks it to do
     something that steps it."""
+    from explint.rules.flow import made_of
     from explint.trace import facts as f
 
     value = one.results[number]
+    holders = made_of(one.trace, {value}) | {value}
     for other, event in enumerate(one.trace.events):
         used: list[int] = []
         match event:
@@ -338,7 +340,7 @@ def _is_used(one: Training, number: int) -> bool:
                 used = [event.of, event.value]
             case f.Return() if _is_called_back(one, event.guard):
                 used = [event.value]
-        if any(value in one.parts(u) for u in used):
+        if any(u in holders for u in used):
             return True
     return False
 

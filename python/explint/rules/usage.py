@@ -389,7 +389,6 @@ def not_a_dict(experiment: Experiment) -> Iterator[Hit | Unknown]:
 def _programs(experiment: Experiment) -> Iterator[tuple[TraceDocument, Specialised]]:
     """Every entry under every config that it gets; without Hydra, under none."""
     from explint.trace.specialise import Unknown as NotKnown
-    from explint.trace.specialise import specialise
 
     seen = set()
     for one in executions(experiment):
@@ -404,7 +403,7 @@ def _programs(experiment: Experiment) -> Iterator[tuple[TraceDocument, Specialis
         entry = None if document is None else document.entry(module)
         if document is not None and entry is not None:
             config = NotKnown("no run was chosen")
-            yield document, specialise(entry, config, files=experiment.loadable)
+            yield document, experiment.specialised(entry, config, with_files=True)
 
 
 def _loaded(value: int, entry: EntryTrace) -> int | None:

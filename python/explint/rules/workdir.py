@@ -144,7 +144,6 @@ def _moved_children(
     experiment: Experiment, start: Start
 ) -> Iterator[tuple[str, EntryPoint, TraceDocument, Specialised]]:
     from explint.trace.children import Word
-    from explint.trace.specialise import specialise
 
     for child in start.children:
         path = target(experiment, child)
@@ -166,7 +165,7 @@ def _moved_children(
                 path,
                 point,
                 document,
-                specialise(entry, tree_of(config.composed), files=experiment.loadable),
+                experiment.specialised(entry, tree_of(config.composed), with_files=True),
             )
 
 

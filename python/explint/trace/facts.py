@@ -9,6 +9,10 @@ The structs form no cycles, so that the garbage collector need not look at them 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
 import msgspec
 
 TRACE_VERSION = 3
@@ -523,8 +527,40 @@ AnyEvent = (
 )
 
 
-class EntryTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one entry does; under an empty name, what the functions do that no entry reaches."""
+_PARTS: Final[Mapping[type, Callable[[Any], Sequence[ValueId]]]] = {
+    Select: lambda row: (row.yes, row.no),
+    CallValue: lambda row: (row.callee, *row.args, *(v for _, v in row.kwargs)),
+    Attribute: lambda row: (row.of,),
+    Element: lambda row: (row.of,),
+    Key: lambda row: (row.of,),
+    Bound: lambda row: (row.of,),
+    Item: lambda row: (row.of, row.key),
+    Slice: lambda row: tuple(p for p in (row.low, row.high, row.step) if p is not None),
+    Binary: lambda row: (row.left, row.right),
+    Compare: lambda row: (row.left, row.right),
+    Unary: lambda row: (row.value,),
+    Not: lambda row: (row.value,),
+    Star: lambda row: (row.value,),
+    Each: lambda row: (row.value,),
+    Template: lambda row: row.parts,
+    ListValue: lambda row: row.items,
+    TupleValue: lambda row: row.items,
+    SetValue: lambda row: row.items,
+    DictValue: lambda row: tuple(v for pair in row.items for v in pair),
+    Config: lambda row: row.path,
+    Has: lambda row: row.path,
+    All: lambda row: tuple(v for v, _ in row.conditions),
+    Index: lambda row: (row.start,),
+}
+
+_Kind = TypeVar("_Kind")
+
+
+class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
+    """What one entry does; under an empty name, what the functions do that no entry reaches.
+
+    The properties are indices over the tables, made when they are first asked for.
+    """
 
     name: str
     values: list[AnyValue]
@@ -533,6 +569,74 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     roots: list[Root]
     loops: list[Loop]
     events: list[AnyEvent]
+
+    @cached_property
+    def parts(self) -> list[Sequence[ValueId]]:
+        """For each value the values that it is directly made of; tests that choose between two
+        are no parts."""
+        known = _PARTS
+        return [known[type(row)](row) if type(row) in known else () for row in self.values]
+
+    @cached_property
+    def users(self) -> dict[ValueId, list[ValueId]]:
+        """For each value that is a part of others, these others."""
+        users: dict[ValueId, list[ValueId]] = {}
+        for value, parts in enumerate(self.parts):
+            for part in parts:
+                users.setdefault(part, []).append(value)
+        return users
+
+    @cached_property
+    def results(self) -> dict[int, ValueId]:
+        """The value that a call gives, by the number of its event."""
+        return {
+            row.event: value for value, row in self.values_of(CallValue) if row.event is not None
+        }
+
+    @cached_property
+    def asks_for_files(self) -> bool:
+        """Whether what the entry does may depend on which files the package holds, and on what is
+        in them."""
+        return (
+            any(root.kind == "load" for root in self.roots)
+            or any(row.name in ("exists", "is_file") for _, row in self.values_of(Attribute))
+            or any(
+                row.name in ("os.path.exists", "os.path.isfile") or row.name.startswith("yaml.")
+                for _, row in self.values_of(Library)
+            )
+        )
+
+    @cached_property
+    def reached(self) -> frozenset[tuple[int, int]]:
+        """The lines on which something happens: index into ``TraceDocument.files`` and line."""
+        return frozenset((e.place.file, e.place.line) for e in self.events)
+
+    @cached_property
+    def is_cut(self) -> bool:
+        """Whether a bound cut the trace somewhere."""
+        return Cut in self._events_by_kind
+
+    @cached_property
+    def _events_by_kind(self) -> dict[type, list[tuple[int, Any]]]:
+        found: dict[type, list[tuple[int, Any]]] = {}
+        for numbered in enumerate(self.events):
+            found.setdefault(type(numbered[1]), []).append(numbered)
+        return found
+
+    @cached_property
+    def _values_by_kind(self) -> dict[type, list[tuple[int, Any]]]:
+        found: dict[type, list[tuple[int, Any]]] = {}
+        for numbered in enumerate(self.values):
+            found.setdefault(type(numbered[1]), []).append(numbered)
+        return found
+
+    def events_of(self, kind: type[_Kind]) -> Sequence[tuple[int, _Kind]]:
+        """The events of one kind with their numbers, in order."""
+        return self._events_by_kind.get(kind, ())
+
+    def values_of(self, kind: type[_Kind]) -> Sequence[tuple[ValueId, _Kind]]:
+        """The values of one kind with their numbers, in order."""
+        return self._values_by_kind.get(kind, ())
 
 
 class _Table(msgspec.Struct, frozen=True, array_like=True, gc=False):

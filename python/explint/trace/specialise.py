@@ -10,7 +10,7 @@ import operator
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -680,6 +680,9 @@ def with_value(tree: Tree, keys: Sequence[str | int], value: Tree) -> Tree:
     return copy
 
 
+_Kind = TypeVar("_Kind")
+
+
 class Specialised(msgspec.Struct):
     """A trace under one config: for every event whether it happens, and the config's history."""
 
@@ -687,6 +690,7 @@ class Specialised(msgspec.Struct):
     states: list[bool | None]
 
     _happening: list[tuple[int, f.AnyEvent]] | None = None
+    _of: dict[type, list[tuple[int, Any]]] = msgspec.field(default_factory=dict)
 
     def happening(self) -> list[tuple[int, f.AnyEvent]]:
         """The events that may happen, with their numbers."""
@@ -694,6 +698,38 @@ class Specialised(msgspec.Struct):
             pairs = zip(self.states, enumerate(self.env.entry.events), strict=True)
             self._happening = [numbered for state, numbered in pairs if state is not False]
         return self._happening
+
+    def happening_of(self, kind: type[_Kind]) -> list[tuple[int, _Kind]]:
+        """The events of one kind that may happen, with their numbers."""
+        found = self._of.get(kind)
+        if found is None:
+            states = self.states
+            of_kind = self.env.entry.events_of(kind)
+            found = self._of[kind] = [one for one in of_kind if states[one[0]] is not False]
+        return found
+
+
+def same_tree(one: Tree, other: Tree) -> bool:
+    """Whether two configs are the same to every program: in values, their types and order."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        # Programs see the order of keys when they go over a section.
+        return list(one) == list(other) and all(
+            type(a) is type(b) and same_tree(one[a], other[b])
+            for a, b in zip(one, other, strict=True)
+        )
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same_tree, one, other))
+    if isinstance(one, Unknown):
+        known_by_identity = one in (MAYBE, MANDATORY) or other in (MAYBE, MANDATORY)
+        return not known_by_identity and bool(one.reason == other.reason)
+    if isinstance(one, float):
+        # Not a number equals nothing, and the zeros have a sign.
+        return repr(one) == repr(other)
+    return bool(one == other) and isinstance(one, str | int | None)
 
 
 _CHANGES: Final = frozenset({f.Make, f.Write, f.Forget})
