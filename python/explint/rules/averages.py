@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from explint.regex import lines_with
+
 _MEANS: Final = frozenset(
     {
         "cross_entropy",
@@ -65,14 +67,17 @@ def wrong_averages(text: str) -> Iterator[WrongAverage]:
 
 def _may_be_wrong(text: str) -> bool:
     """A look at the text that costs less than parsing it: hardly any module gets past it."""
-    for line in text.split("\n"):
-        if "+=" not in line or ".item()" not in line:
+    bare = "".join(text.split())
+    for _, line in lines_with(text, ("+=",)):
+        if ".item()" not in line:
             continue
         name, _, added = line.partition("+=")
         name = name.strip()
         over_samples = "*" in added or "sum" in added
         divisor = _BY_BATCHES if over_samples else _BY_SAMPLES
-        if name.isidentifier() and re.search(rf"\b{name}\s*/\s*{divisor}", text):
+        # Most sums are divided somewhere else, if at all.
+        quotient = rf"\b{name}\s*/\s*{divisor}"
+        if name.isidentifier() and f"{name}/" in bare and re.search(quotient, text):
             return True
     return False
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.pipelines import given, is_spread, parsed, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
@@ -24,10 +25,11 @@ _PARAMETER: Final = re.compile(
     r"_*(?:hf_|data_|dataset_|datasets_|model_)?cache_?(?:dir|directory|folder|path|root)", re.I
 )
 # Parsing costs more than all else here, and few functions take a cache folder.
-_TAKES: Final = re.compile(r"\bdef\s+\w+\s*\([^)]*cache", re.I)
-_ENVIRONMENT: Final = re.compile(
+_TAKES: Final = regex(r"def\s+\w+\s*\([^)]*(?i:cache)")
+_ENVIRONMENT: Final = regex(
     r"HF_HOME|HF_HUB_CACHE|HF_DATASETS_CACHE|TRANSFORMERS_CACHE|HUGGINGFACE_HUB_CACHE|TORCH_HOME"
-    r"|XDG_CACHE_HOME|SENTENCE_TRANSFORMERS_HOME|SCIKIT_LEARN_DATA|\bset_dir\b|env_set"
+    r"|XDG_CACHE_HOME|SENTENCE_TRANSFORMERS_HOME|SCIKIT_LEARN_DATA|\bset_dir\b|env_set",
+    words=("_CACHE", "_HOME", "SCIKIT_LEARN_DATA", "set_dir", "env_set"),
 )
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 # Builders of the datasets library that read files which are there already.

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from explint.model import Related, Severity
+from explint.regex import regex
 from explint.rules.pipelines import given, is_spread, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.rules.pipelines import Pipeline
 
-_WORDS: Final = re.compile(
-    r"\b(?:remove_columns|rename_columns?|select_columns|set_format|with_format)\b"
+_WORDS: Final = regex(
+    r"\b(?:remove_columns|rename_columns?|select_columns|set_format|with_format)\b",
+    words=("_column", "_format"),
 )
 _LOADERS: Final = frozenset({"datasets.load_dataset", "datasets.load_from_disk"})
 _MADE: Final = re.compile(r"datasets\.Dataset\.from_\w+")

@@ -129,10 +129,11 @@ def figure_outside_evaluate(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - Criterion 8 of the experiment protocol
     """
     modules = experiment.profile.figures.forbidden_in
-    drawing = re.compile(r"matplotlib|seaborn|plotly|savefig|\.plot\(")
+    drawing = ("matplotlib", "seaborn", "plotly", "savefig", ".plot(")
     evaluation = experiment.profile.evaluation.module
     if not modules or not any(
-        drawing.search(experiment.text(path) or "")
+        word in (experiment.text(path) or "")
+        for word in drawing
         for path in experiment.package.files
         if path.endswith(".py") and path != evaluation
     ):

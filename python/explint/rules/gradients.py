@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from explint.regex import lines_with
 from explint.rules.flow import parts
 from explint.rules.processes import Process, processes
 from explint.trace import facts as f
@@ -260,16 +261,21 @@ class Training:
         files = self.process.document.files
         return {(files[file], line) for file, line in self.trace.reached}
 
-    def covers(self, pattern: re.Pattern[str]) -> bool:
-        """Whether the trace comes to every line of the package's code that a pattern finds."""
-        return self._reached.issuperset(_lines_with(self.experiment, pattern))
+    def covers(self, pattern: re.Pattern[str], words: tuple[str, ...]) -> bool:
+        """Whether the trace comes to every line of the package's code that a pattern finds.
+
+        A line that it finds holds one of ``words``.
+        """
+        return self._reached.issuperset(_lines_of_code(self.experiment, pattern, words))
 
     def parts(self, value: f.ValueId) -> set[f.ValueId]:
         """A value and everything it is made of."""
         return parts(self.trace, value)
 
 
-def _lines_with(experiment: Experiment, pattern: re.Pattern[str]) -> list[tuple[str, int]]:
+def _lines_of_code(
+    experiment: Experiment, pattern: re.Pattern[str], words: tuple[str, ...]
+) -> list[tuple[str, int]]:
     """The lines of the package's code, but comments, that a pattern finds: path and number."""
     key = f"lines with {pattern.pattern}"
     found: list[tuple[str, int]] | None = experiment.shared.get(key)
@@ -277,8 +283,8 @@ def _lines_with(experiment: Experiment, pattern: re.Pattern[str]) -> list[tuple[
         found = experiment.shared[key] = [
             (path, number)
             for path in experiment.package.files
-            if path.endswith(".py") and (text := experiment.text(path)) and pattern.search(text)
-            for number, line in enumerate(text.split("\n"), start=1)
+            if path.endswith(".py") and (text := experiment.text(path))
+            for number, line in lines_with(text, words)
             if pattern.search(line) and not line.lstrip().startswith("#")
         ]
     return found

@@ -34,10 +34,18 @@ _SAME_FUNCTIONS: Final = frozenset(
     {"torch.from_numpy", "torch.tensor", "torch.as_tensor", "torch.FloatTensor",
      "torch.LongTensor", "torch.Tensor", "numpy.array", "numpy.asarray", "float", "int"}
 )  # fmt: skip
-_WORDS: Final = regex(r"\brand(?:n|int)?\b|\brandom\b|\bnormal\b|\buniform\b|FakeData")
-_MEANT: Final = regex(
-    r"synth|random|toy\b|simulat|gauss|nois[ey]|artificial|generated|dummy|fake|procedural", re.I
+_WORDS: Final = regex(
+    r"\brand(?:n|int)?\b|\brandom\b|\bnormal\b|\buniform\b|FakeData",
+    words=("rand", "normal", "uniform", "FakeData"),
 )
+_MEANT: Final = regex(
+    r"synth|random|toy\b|simulat|gauss|nois[ey]|artificial|generated|dummy|fake|procedural",
+    re.I,
+    words=(
+        "synth", "random", "toy", "simulat", "gauss", "nois", "artificial", "generated", "dummy",
+        "fake", "procedural",
+    ),
+)  # fmt: skip
 _INVENTS: Final = regex(r"synth|dummy|fake|mock|toy_?data|random_?data|placeholder", re.I)
 _LOADS: Final = regex(
     r"datasets\.load_(?:dataset|from_disk)|(?:torchvision|torchaudio)\.datasets\.[A-Z]\w*"

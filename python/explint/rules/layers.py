@@ -673,7 +673,7 @@ def eval_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     told: set[tuple[str, int]] = set()
     for one in trainings(experiment):
-        if not one.is_whole or not one.covers(_MODE_SWITCH):
+        if not one.is_whole or not one.covers(_MODE_SWITCH, (".train(", ".eval(")):
             continue
         found = [_left_in_eval(one), _never_in_eval(one)]
         for place in (p for p in found if p is not None):

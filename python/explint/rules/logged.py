@@ -23,6 +23,8 @@ from explint.trace.specialise import ABSENT, Env, condition, evaluate
 from explint.trace.specialise import Unknown as NotKnown
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from explint.experiment import Experiment
 
 Role = Literal[
@@ -40,8 +42,12 @@ _OTHER_LOGGERS = frozenset(
 # What the name of a call on W&B's objects begins with; `?` stands for what is not followed.
 _HEADS = ("wandb", "?", "dict", "list", "tuple")
 _LIGHTNING = ("lightning.", "pytorch_lightning.")
-_LOGGER = regex(r"Wandb(Logger|Callback|MetricsLogger|EvalCallback|SummaryWriter)\b")
-_TRAINER = regex(r"(transformers|trl|sentence_transformers|setfit)\.(\w+\.)*\w*Trainer$")
+_LOGGER = regex(
+    r"Wandb(Logger|Callback|MetricsLogger|EvalCallback|SummaryWriter)\b", words=("Wandb",)
+)
+_TRAINER = regex(
+    r"(transformers|trl|sentence_transformers|setfit)\.(\w+\.)*\w*Trainer$", words=("Trainer",)
+)
 _TRAINER_PREFIXES = ("train/", "eval/", "test/", "profiling/")
 
 
@@ -208,9 +214,10 @@ def _run_logs(experiment: Experiment) -> Iterator[RunLog]:
 
 def _collect(experiment: Experiment, process: Process, log: RunLog) -> None:
     env = process.special.env
-    entry = process.trace
+    states, events = process.special.states, process.trace.events
     mode = _environment_mode(process)
-    for number, (state, event) in enumerate(zip(process.special.states, entry.events, strict=True)):
+    for number in _telling(experiment, process.trace):
+        state, event = states[number], events[number]
         if state is False:
             continue
         if process.state is None:
@@ -232,6 +239,46 @@ def _collect(experiment: Experiment, process: Process, log: RunLog) -> None:
                 log.openings.append(
                     Opening(f"{process.path} does more than is followed", "a trial run")
                 )
+
+
+def _telling(experiment: Experiment, trace: f.EntryTrace) -> list[int]:
+    """The numbers of the events that may log something, or say whether and where to."""
+    known: dict[int, list[int]] = experiment.shared.setdefault("telling events", {})
+    if id(trace) not in known:
+        wandb, system = trace.made_of_library("wandb"), trace.made_of_library("os")
+        known[id(trace)] = sorted(
+            [
+                *(n for n, e in trace.events_of(f.LibraryCall) if _tells(e, wandb)),
+                *(
+                    n
+                    for n, e in trace.events_of(f.Store)
+                    if e.of in wandb or (e.how == "item" and e.of in system)
+                ),
+                *(n for n, e in trace.events_of(f.Import) if e.own or e.name.startswith("src.")),
+                *(n for n, _ in trace.events_of(f.Cut)),
+            ]
+        )
+    return known[id(trace)]
+
+
+def _tells(event: f.LibraryCall, wandb: Set[f.ValueId]) -> bool:
+    name = event.name
+    return (
+        name.startswith(_HEADS)
+        or name.rpartition(".")[2] in _LOGGING
+        or name.startswith(("os.environ", "os.putenv"))
+        or name.endswith("load_dotenv")
+        or _LOGGER.search(name) is not None
+        or _TRAINER.search(name) is not None
+        or not wandb.isdisjoint(event.args)
+        or any(v in wandb for _, v in event.kwargs)
+    )
+
+
+# Methods that log, or set up who does.
+_LOGGING = frozenset(
+    {"log", "log_dict", "log_metrics", "log_metric", "init_trackers", "Accelerator"}
+)
 
 
 def _call(
@@ -642,7 +689,7 @@ _SAME_FRAME = frozenset(
 
 def role_of(value: f.ValueId, env: Env, depth: int = 0) -> Role | None:
     """What a value is to W&B; None for anything else."""
-    if depth > _DEPTH:
+    if depth > _DEPTH or value not in env.entry.made_of_library("wandb"):
         return None
     row = env.entry.values[value]
     match row:

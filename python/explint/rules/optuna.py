@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _STUDY = regex(
     r"\b(create_study|load_study|Study\(|OptunaSearch|OptunaSweeper|OptunaSearchCV"
-    r"|hyperparameter_search|optuna_integration)\b"
+    r"|hyperparameter_search|optuna_integration)\b",
+    words=("_study", "Study(", "OptunaS", "hyperparameter_search", "optuna_integration"),
 )
 _READS_SPACE = regex(
     r"""(\.search_spaces?\b|\[["']search_spaces?["']\]|\bget\(["']search_spaces?["'])"""

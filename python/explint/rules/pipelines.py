@@ -7,7 +7,6 @@ process reaches.
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from explint.environment.imports import MAX_CHARACTERS
+from explint.regex import regex
 from explint.rules.keys import Certain
 from explint.trace import facts as f
 from explint.trace.specialise import ABSENT, Unknown, condition, evaluate
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from explint.experiment import Experiment
     from explint.trace.specialise import Env, Specialised
 
-_DATA: Final = re.compile(
+_DATA: Final = regex(
     r"\b(?:datasets|torchvision|torchaudio|transformers|timm|torch|sklearn|sentence_transformers"
-    r"|huggingface_hub|torch_geometric|lightning|pytorch_lightning)\b"
+    r"|huggingface_hub|torch_geometric|lightning|pytorch_lightning)\b",
+    words=("torch", "datasets", "transformers", "timm", "sklearn", "huggingface_hub", "lightning"),
 )
 _DEPTH: Final = 40
 

@@ -100,7 +100,7 @@ _CLEARING: Final = re.compile(r"zero_grad|\.grad\s*=|\bgrad\s*=\s*None|autograd\
 def _uncleared(one: Training) -> Iterator[f.LibraryCall]:
     from explint.trace import facts as f
 
-    if not one.steps or not one.is_whole or not one.covers(_CLEARING):
+    if not one.steps or not one.is_whole or not one.covers(_CLEARING, ("grad",)):
         return
     clearing = {n for n, e in one.calls if e.name.endswith("zero_grad")} | {
         n
@@ -296,7 +296,11 @@ def scheduler(experiment: Experiment) -> Iterator[Hit | Unknown]:
     told: set[tuple[str, int]] = set()
     for one in trainings(experiment):
         built = [(n, e) for n, e in one.calls if _SCHEDULER.search(e.name) and n in one.results]
-        if not built or not one.is_whole or not one.covers(_STEPPING):
+        if (
+            not built
+            or not one.is_whole
+            or not one.covers(_STEPPING, (".step(", "Trainer(", ".prepare("))
+        ):
             continue
         for number, event in built:
             at = (one.path_of(event.place), event.place.line)
@@ -410,7 +414,7 @@ def _seeded_wrongly(
         path=one.path_of(first.place), line=first.place.line, message="A layer is made here."
     )
     seeds = [(n, e) for n, e in one.calls if _TORCH_SEED.search(e.name)]
-    if not one.covers(_TORCH_SEED_TEXT):
+    if not one.covers(_TORCH_SEED_TEXT, ("seed",)):
         return None
     if seeds:
         number, event = seeds[0]

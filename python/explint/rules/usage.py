@@ -239,7 +239,7 @@ def hard_coded_parameter(experiment: Experiment) -> Iterator[Hit | Unknown]:
             if first is None or any(p is None or p[0] != first[0] for p in places):
                 continue
             read = re.compile(rf"""\.{alias}\b|["'][\w.]*\b{alias}["']""")
-            if not any(read.search(text) for text in texts):
+            if not any(alias in text and read.search(text) for text in texts):
                 ignored[name] = first
     if not ignored:
         return
@@ -565,7 +565,10 @@ def _sources(experiment: Experiment) -> list[str]:
 
 def code_words(experiment: Experiment) -> set[str]:
     """Every word of the code, and of the interpolations in the configs."""
-    words: set[str] = set()
+    known: set[str] | None = experiment.shared.get("words of the code")
+    if known is not None:
+        return known
+    words = experiment.shared["words of the code"] = set[str]()
     for text in _sources(experiment):
         words.update(re.findall(r"\w+", text))
     for path in experiment.package.files:

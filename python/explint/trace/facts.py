@@ -587,6 +587,26 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
         return users
 
     @cached_property
+    def _made(self) -> dict[str, frozenset[ValueId]]:
+        return {}
+
+    def made_of_library(self, name: str) -> frozenset[ValueId]:
+        """The objects of libraries whose dotted names begin with ``name``, and all values that one
+        of them is a part of."""
+        known = self._made.get(name)
+        if known is None:
+            found = {v for v, row in self.values_of(Library) if row.name.startswith(name)}
+            stack = list(found)
+            users = self.users if found else {}
+            while stack:
+                for value in users.get(stack.pop(), ()):
+                    if value not in found:
+                        found.add(value)
+                        stack.append(value)
+            known = self._made[name] = frozenset(found)
+        return known
+
+    @cached_property
     def results(self) -> dict[int, ValueId]:
         """The value that a call gives, by the number of its event."""
         return {
