@@ -109,10 +109,9 @@ class _Gallery:
         self.current: Figure | None = None
 
     def walk(self) -> list[Figure]:
-        for number, event in self.special.happening():
-            if isinstance(event, f.LibraryCall):
-                self._call(number, event)
-        if any(isinstance(v, f.Literal) and v.value in _LAYOUT_SETTINGS for v in self.entry.values):
+        for number, event in self.special.happening_of(f.LibraryCall):
+            self._call(number, event)
+        if any(row.value in _LAYOUT_SETTINGS for _, row in self.entry.values_of(f.Literal)):
             for figure in self.found:
                 figure.laid_out = True
         return self.found

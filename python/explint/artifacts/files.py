@@ -104,9 +104,8 @@ def open_file(value: f.ValueId, paths: Paths) -> tuple[tuple[str, ...], str] | N
 
 
 def _events(special: Specialised) -> Iterator[tuple[int, bool | None, f.LibraryCall]]:
-    for number, event in special.happening():
-        if isinstance(event, f.LibraryCall):
-            yield number, special.states[number], event
+    for number, event in special.happening_of(f.LibraryCall):
+        yield number, special.states[number], event
 
 
 def _written(special: Specialised, paths: Paths) -> Iterator[Written]:

@@ -109,8 +109,8 @@ def _mismatches(
 
     env = Bare(entry)
     certain = Certain(entry, env, lambda place: experiment.text(files[place.file]))
-    for event in entry.events:
-        if isinstance(event, f.Mismatch) and decide(event.guard, env) is not False:
+    for _, event in entry.events_of(f.Mismatch):
+        if decide(event.guard, env) is not False:
             attempts = _attempts(entry, event.guard)
             if not (
                 _is_one_of_several(entry, event.guard, event.place)

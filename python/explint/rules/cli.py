@@ -471,8 +471,7 @@ class _Script(msgspec.Struct, frozen=True):
 
         return [
             (event, self.special.states[number])
-            for number, event in self.special.happening()
-            if isinstance(event, f.LibraryCall)
+            for number, event in self.special.happening_of(f.LibraryCall)
         ]
 
     def _word(self) -> str:
@@ -652,7 +651,7 @@ class _Script(msgspec.Struct, frozen=True):
             return self._open("it reads the command line in a way that is not followed")
         from explint.trace.facts import Import
 
-        if any(isinstance(e, Import) and e.own for e in entry.events):
+        if any(e.own for _, e in entry.events_of(Import)):
             return self._open("a module that it imports may read the command line")
         return self._hit(None, "nothing in the script reads its arguments.")
 

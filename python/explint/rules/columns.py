@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -176,7 +177,7 @@ class _Reader:
 
     def missing(self) -> Iterator[_Use]:
         """The uses of columns that are not there."""
-        for number, event in self.pipeline.events:
+        for number, event in self.pipeline.events_of(f.Lookup, f.LibraryCall):
             if isinstance(event, f.Lookup):
                 names = self.pipeline.texts_of(event.key)
                 if not names:
@@ -299,23 +300,25 @@ class _Reader:
     def _first_parameters(self, loop: int) -> set[str]:
         """The names under which the functions that a loop calls know what it hands them; none
         where there may be several."""
-        names = {
-            value.name
-            for event in self.trace.events
-            if isinstance(event, f.Lookup)
-            and self._is_called_by(event.guard, loop)
-            and isinstance(value := self.trace.values[event.of], f.Parameter)
-        }
+        names = self._asked_by.get(loop, set())
         return names if len(names) == 1 else set()
 
-    def _is_called_by(self, guard: int, loop: int) -> bool:
-        while guard:
-            row = self.trace.guards[guard]
-            condition = self.trace.values[row.condition]
-            if isinstance(condition, f.Called):
-                return condition.loop == loop
-            guard = row.parent
-        return False
+    @cached_property
+    def _asked_by(self) -> dict[int, set[str]]:
+        """By the innermost loop that calls functions, the names of parameters that are asked for
+        elements in these."""
+        found: dict[int, set[str]] = {}
+        for _, event in self.trace.events_of(f.Lookup):
+            value = self.trace.values[event.of]
+            guard = event.guard if isinstance(value, f.Parameter) else 0
+            while guard and isinstance(value, f.Parameter):
+                row = self.trace.guards[guard]
+                condition = self.trace.values[row.condition]
+                if isinstance(condition, f.Called):
+                    found.setdefault(condition.loop, set()).add(value.name)
+                    break
+                guard = row.parent
+        return found
 
     # ---- what datasets hold ----
 

@@ -178,8 +178,8 @@ def called_from_main(experiment: Experiment) -> Iterator[Hit | Unknown]:
         entry = None if document is None else document.entry(entry_name)
         if document is None or entry is None:
             continue
-        for event in entry.events:
-            if isinstance(event, Import) and event.own and event.name == module:
+        for _, event in entry.events_of(Import):
+            if event.own and event.name == module:
                 yield Hit(
                     path=document.files[event.place.file],
                     line=event.place.line,

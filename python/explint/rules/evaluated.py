@@ -116,9 +116,7 @@ class Evaluated(msgspec.Struct, dict=True):
         """The library calls that may happen, in program order."""
         from explint.trace.facts import LibraryCall
 
-        for number, event in self.special.happening():
-            if isinstance(event, LibraryCall):
-                yield number, event
+        yield from self.special.happening_of(LibraryCall)
 
     def at(self, place: Place) -> dict[str, Any]:
         """A place as the fields of a hit."""
@@ -195,7 +193,7 @@ def _gap(experiment: Experiment, entry: EntryTrace) -> str | None:
     path = experiment.profile.evaluation.module
     if any(f.path == path and f.rule in _UNFINISHED for f in experiment.facts.findings):
         return "a part of it is still to be written"
-    for event in entry.events:
+    for _, event in entry.events_of(Cut, Import):
         if isinstance(event, Cut):
             return "the evaluation is too large to be followed to its end"
         if isinstance(event, Import) and event.own:
@@ -231,8 +229,8 @@ def _logged_configs(experiment: Experiment) -> Iterator[tuple[str, Any]]:
             special = init.process.special
             trees.append(None if value is None else evaluate(value, special.env))
             if any(
-                isinstance(event, LibraryCall) and event.name.endswith("config.update")
-                for _, event in special.happening()
+                event.name.endswith("config.update")
+                for _, event in special.happening_of(LibraryCall)
             ):
                 trees.append(None)
     for run_id, trees in given.items():
@@ -242,7 +240,6 @@ def _logged_configs(experiment: Experiment) -> Iterator[tuple[str, Any]]:
 
 def training(experiment: Experiment) -> Iterator[Specialised | None]:
     """What the modules of the training command do; None for one that is not known."""
-    from explint.trace.facts import Cut
     from explint.trace.specialise import Unknown as NotKnown
 
     for path, job in experiment.profile.files.jobs.items():
@@ -251,7 +248,7 @@ def training(experiment: Experiment) -> Iterator[Specialised | None]:
         module = path.removesuffix(".py").replace("/", ".")
         document = experiment.trace(module)
         entry = None if document is None else document.entry(module)
-        if entry is None or any(isinstance(e, Cut) for e in entry.events):
+        if entry is None or entry.is_cut:
             yield None
         else:
             yield experiment.specialised(entry, NotKnown("no run is chosen"))

@@ -67,14 +67,14 @@ class Training:
     @cached_property
     def calls(self) -> list[tuple[int, f.LibraryCall]]:
         """The calls that leave the package and may happen, with their numbers."""
-        return [(n, e) for n, e in self.process.special.happening() if isinstance(e, f.LibraryCall)]
+        return self.process.special.happening_of(f.LibraryCall)
 
     @cached_property
     def loops(self) -> list[Span]:
         """The ``for`` and ``while`` loops, outer ones before those inside them."""
         begun: dict[int, int] = {}
         spans: list[Span] = []
-        for number, event in enumerate(self.trace.events):
+        for number, event in self.trace.events_of(f.LoopStart, f.LoopEnd):
             if isinstance(event, f.LoopStart):
                 begun[event.loop] = number
             elif (
@@ -220,7 +220,7 @@ class Training:
     def _lacks(self) -> bool:
         from explint.package import FileState
 
-        for event in self.trace.events:
+        for _, event in self.trace.events_of(f.Cut, f.Import):
             if isinstance(event, f.Cut):
                 return True
             if isinstance(event, f.Import) and event.own:

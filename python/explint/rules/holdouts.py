@@ -342,14 +342,15 @@ def _tests(pipeline: Pipeline) -> Iterator[tuple[f.LibraryCall, bool]]:
                 loads[value] = call
     if not loads or any(isinstance(row, f.Instance) for row in _loaded_from(pipeline)):
         return
+    goes = pipeline.events_of(f.LoopStart, f.Lookup, f.Store, f.LibraryCall)
     for value, call in loads.items():
         derived = made_of(trace, {value}) | {value}
-        yield call, any(_goes_through(pipeline, event, derived) for _, event in pipeline.events)
+        yield call, any(_goes_through(pipeline, event, derived) for _, event in goes)
 
 
 def _loaded_from(pipeline: Pipeline) -> Iterator[f.AnyValue]:
     """Everything that loaders, loops and subsets are made of."""
-    for _, event in pipeline.events:
+    for _, event in pipeline.events_of(f.LoopStart, f.LibraryCall):
         values: list[f.ValueId] = []
         if isinstance(event, f.LoopStart):
             values = [pipeline.trace.loops[event.loop].over]
@@ -360,7 +361,7 @@ def _loaded_from(pipeline: Pipeline) -> Iterator[f.AnyValue]:
                 yield pipeline.trace.values[part]
 
 
-def _goes_through(pipeline: Pipeline, event: f.AnyEvent, derived: set[f.ValueId]) -> bool:
+def _goes_through(pipeline: Pipeline, event: f.Event, derived: set[f.ValueId]) -> bool:
     if isinstance(event, f.LoopStart):
         return pipeline.trace.loops[event.loop].over in derived
     if isinstance(event, f.Lookup):

@@ -193,8 +193,8 @@ def _scored_at(pipeline: Pipeline, answer: f.ValueId, prompt: set[f.ValueId]) ->
         ):
             asked = [
                 event.place
-                for _, event in pipeline.events
-                if isinstance(event, f.Lookup) and isinstance(row, f.Item) and event.of == row.of
+                for _, event in pipeline.events_of(f.Lookup)
+                if isinstance(row, f.Item) and event.of == row.of
             ]
             return asked[-1] if asked else None
     return None

@@ -130,7 +130,7 @@ def _switches(
     is not known."""
     from explint.trace import facts as f
 
-    for number, event in one.process.special.happening():
+    for number, event in one.process.special.happening_of(f.LibraryCall, f.Store):
         if isinstance(event, f.LibraryCall) and event.name.endswith("requires_grad_"):
             of = one.receiver(event)
             given = event.args[0] if event.args else None
@@ -181,13 +181,13 @@ def _fresh(one: Training, models: set[int], before: int) -> f.LibraryCall | None
     env = one.process.special.env
     values = one.trace.values
     replaced: list[int] = []
-    for number, event in enumerate(one.trace.events[:before]):
-        if one.process.special.states[number] is False or not isinstance(event, f.Store):
-            continue
-        base = values[event.of]
-        owner = base.of if isinstance(base, f.Attribute) else event.of
-        if one.bases(owner) & models and event.how == "attribute":
-            replaced.append(event.value)
+    for number, store in one.process.special.happening_of(f.Store):
+        if number >= before:
+            break
+        base = values[store.of]
+        owner = base.of if isinstance(base, f.Attribute) else store.of
+        if one.bases(owner) & models and store.how == "attribute":
+            replaced.append(store.value)
     for number, event in one.calls:
         if number >= before:
             break
@@ -236,10 +236,8 @@ def _is_replacement(one: Training, number: int, models: set[int]) -> bool:
 
     result = one.results.get(number)
     return any(
-        isinstance(event, f.Store)
-        and result in one.parts(event.value)
-        and one.parts(event.of) & models
-        for event in one.trace.events
+        result in one.parts(event.value) and one.parts(event.of) & models
+        for _, event in one.trace.events_of(f.Store)
     )
 
 
@@ -397,7 +395,7 @@ def _renewals(one: Training, models: set[int], made: int) -> Iterator[tuple[int,
 
     values = one.trace.values
     classes = {row.cls for m in models if isinstance(row := values[m], f.Instance)}
-    for number, event in one.process.special.happening():
+    for number, event in one.process.special.happening_of(f.Store, f.LibraryCall):
         if number <= made:
             continue
         if isinstance(event, f.Store) and event.how == "attribute":

@@ -146,9 +146,7 @@ class _Search:
                 documents[id(document)] = document
         for document in documents.values():
             for trace in document.entries:
-                for event in trace.events:
-                    if not isinstance(event, f.LibraryCall):
-                        continue
+                for _, event in trace.events_of(f.LibraryCall):
                     at, name = event.place, event.name
                     if name.startswith("?"):
                         name = _name_of(event.callee, trace, 0) or name

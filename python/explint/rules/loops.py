@@ -47,9 +47,7 @@ def loader_loops(program: Program, full: Program | None) -> Iterator[LoaderLoop]
     question to the machine or to the data, and none to the switch.
     """
     trace = program.trace
-    for number, event in program.events():
-        if not isinstance(event, f.LoopStart):
-            continue
+    for number, event in program.events_of(f.LoopStart):
         loop = trace.loops[event.loop]
         if loop.kind not in ("for", "comprehension"):
             continue
@@ -163,7 +161,7 @@ def _breaks(loop: LoaderLoop, program: Program) -> Iterator[int | None]:
     """After how many batches the loop is left, for each way out; None where that is not known."""
     trace = program.trace
     here = loop.event.loop
-    for number, event in program.events():
+    for number, event in program.events_of(f.Break, f.Return, f.LoopEnd):
         if number < loop.number:
             continue
         leaves = (isinstance(event, f.Break) and event.loop == here) or (
@@ -311,10 +309,8 @@ def _is_sensitive(loop: LoaderLoop, program: Program, full: Program) -> bool:
     if not opaque:
         return False
     return any(
-        isinstance(event, f.Read)
-        and differs(event.at, program, full)
-        and not _only_sets(event, program)
-        for _, event in program.events()
+        differs(event.at, program, full) and not _only_sets(event, program)
+        for _, event in program.events_of(f.Read)
     )
 
 
@@ -379,8 +375,8 @@ def epochs_of(program: Program, full: Program | None) -> Iterator[tuple[f.LoopSt
     trace = program.trace
     loaders = list(loader_loops(program, full))
     trained: set[int] = set()
-    for _, event in program.events():
-        if isinstance(event, f.LibraryCall) and event.name.endswith("backward"):
+    for _, event in program.events_of(f.LibraryCall):
+        if event.name.endswith("backward"):
             guard = event.guard
             while guard:
                 row = trace.guards[guard]
@@ -404,7 +400,7 @@ def epochs_of(program: Program, full: Program | None) -> Iterator[tuple[f.LoopSt
             outer = trace.loops[value.loop]
             over = evaluate(outer.over, program.env)
             start = next(
-                (e for e in trace.events if isinstance(e, f.LoopStart) and e.loop == value.loop),
+                (e for _, e in trace.events_of(f.LoopStart) if e.loop == value.loop),
                 None,
             )
             if outer.kind == "for" and isinstance(over, range) and start is not None:

@@ -94,13 +94,15 @@ def unhandled_method(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## References
     - Criterion 4 of the experiment protocol
     """
+    from explint.trace import facts as f
+
     seen = programs(experiment)
     yield from seen.unknown
     found: dict[tuple[str, int, str], _Refusal] = {}
     for program in seen.programs:
         if not program.known:
             continue
-        for _, event in program.events():
+        for _, event in program.events_of(f.Lookup, f.Raise):
             refused = _refused(event, program)
             if refused is None:
                 continue
@@ -135,7 +137,7 @@ def unhandled_method(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 
 class _Refusal(msgspec.Struct):
-    event: f.AnyEvent
+    event: f.Event
     at: Keys
     value: str
     names: list[str]
@@ -143,7 +145,7 @@ class _Refusal(msgspec.Struct):
     modes: dict[str, None] = msgspec.field(default_factory=dict)
 
 
-def _refused(event: f.AnyEvent, program: Program) -> tuple[Keys, str, list[str]] | None:
+def _refused(event: f.Event, program: Program) -> tuple[Keys, str, list[str]] | None:
     """The config key whose name ends the run at an event, that name, and the names that do not."""
     from explint.trace import facts as f
 
@@ -417,9 +419,7 @@ def _meant(
         entry = None if document is None else document.entry(module)
         if document is None or entry is None:
             continue
-        for event in entry.events:
-            if not isinstance(event, f.LibraryCall):
-                continue
+        for _, event in entry.events_of(f.LibraryCall):
             given: int | None = None
             if is_checkpoint and _LOADERS.search(event.name):
                 at = 1 if event.name == "torch.hub.load" else 0
@@ -539,10 +539,7 @@ def _same(experiment: Experiment, full: Sequence[Program], one: str, other: str)
 def _trains(program: Program) -> bool:
     from explint.trace import facts as f
 
-    return any(
-        isinstance(event, f.LibraryCall) and event.name.endswith(".backward")
-        for _, event in program.events()
-    )
+    return any(event.name.endswith(".backward") for _, event in program.events_of(f.LibraryCall))
 
 
 def _differ(a: Program, b: Program) -> bool:
@@ -631,8 +628,8 @@ def _read_elsewhere(experiment: Experiment, runs: Sequence[Program]) -> bool:
     }
     places: dict[str, set[tuple[str, int]]] = {}
     for program in runs:
-        for event in program.trace.events:
-            row = program.trace.values[event.at] if isinstance(event, f.Read) else None
+        for _, event in program.trace.events_of(f.Read):
+            row = program.trace.values[event.at]
             if isinstance(row, f.Config) and row.path:
                 last = program.trace.values[row.path[-1]]
                 if isinstance(last, f.Literal):

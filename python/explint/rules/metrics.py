@@ -447,7 +447,7 @@ def _config_trees(experiment: Experiment) -> list[dict[str, Any]] | None:
 
 def _config_changes(init: Init) -> bool:
     env = init.process.special.env
-    for event in env.entry.events:
+    for _, event in env.entry.events_of(f.Store, f.LibraryCall):
         if isinstance(event, f.Store) and role_of(event.of, env) in ("config", "run"):
             return True
         if isinstance(event, f.LibraryCall):
@@ -564,12 +564,10 @@ def run_id_mismatch(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
 def _sets_identity(env: Env) -> bool:
     """Whether the environment or the run itself is given an id or a name."""
-    for event in env.entry.events:
-        if isinstance(event, f.Store):
-            key = evaluate(event.key, env)
-            if key in ("WANDB_RUN_ID", "WANDB_NAME", "name"):
-                return True
-    return False
+    return any(
+        evaluate(event.key, env) in ("WANDB_RUN_ID", "WANDB_NAME", "name")
+        for _, event in env.entry.events_of(f.Store)
+    )
 
 
 def _looked_up(read: Readback) -> tuple[str, f.LibraryCall] | None:
@@ -577,9 +575,7 @@ def _looked_up(read: Readback) -> tuple[str, f.LibraryCall] | None:
     env, entry = read.special.env, read.special.env.entry
     by_id: list[f.LibraryCall] = []
     by_name: list[f.LibraryCall] = []
-    for _, event in read.special.happening():
-        if not isinstance(event, f.LibraryCall):
-            continue
+    for _, event in read.special.happening_of(f.LibraryCall):
         callee = entry.values[event.callee]
         if not isinstance(callee, f.Attribute) or role_of(callee.of, env) != "api":
             continue
@@ -686,8 +682,8 @@ def unserialisable(experiment: Experiment) -> Iterator[Hit | Unknown]:
         return
     env = read.special.env
     told: set[tuple[str, int, str]] = set()
-    for _, event in read.special.happening():
-        if not isinstance(event, f.LibraryCall) or event.name not in ("json.dump", "json.dumps"):
+    for _, event in read.special.happening_of(f.LibraryCall):
+        if event.name not in ("json.dump", "json.dumps"):
             continue
         given = dict(event.kwargs)
         if not event.args or {"default", "cls", "**"} & given.keys():

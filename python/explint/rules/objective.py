@@ -190,19 +190,16 @@ def _idle_write(
     trace = program.trace
     end = _end_of_callback(suggestion.number, program)
     writes: list[tuple[int, f.Write, list[str | int]]] = []
-    for number, event in program.events():
-        if not suggestion.number < number <= end or not isinstance(event, f.Write | f.Store):
+    for number, event in program.events_of(f.Write, f.Store):
+        if not suggestion.number < number <= end:
             continue
-        if isinstance(event, f.Store):
-            if decide_under(event.guard, one.env) is not False and _may_hold(
-                trace, event.value, suggestion
-            ):
-                # It goes into something that is not followed.
-                return None
-            continue
+        assert isinstance(event, f.Write | f.Store)
         state = decide_under(event.guard, one.env)
         if state is False or not _may_hold(trace, event.value, suggestion):
             continue
+        if isinstance(event, f.Store):
+            # It goes into something that is not followed.
+            return None
         row = trace.values[event.at]
         keys = keys_of(row.path, one.env) if isinstance(row, f.Config) else None
         if state is None or keys is None or isinstance(keys, NotKnown):
@@ -338,8 +335,8 @@ def _reads_named(program: Program, name: str) -> list[str]:
     from explint.trace.specialise import keys_of
 
     found: dict[str, None] = {}
-    for _, event in program.events():
-        row = program.trace.values[event.at] if isinstance(event, f.Read) else None
+    for _, event in program.events_of(f.Read):
+        row = program.trace.values[event.at]
         if isinstance(row, f.Config):
             keys = keys_of(row.path, program.env)
             if isinstance(keys, NotKnown) or len(keys) < 2 or "optuna" in keys:
@@ -555,7 +552,7 @@ def _best_is_used(program: Program, number: int) -> bool:
     derived = made_of(trace, best)
     found = derived | best
     studied = made_of(trace, studies) | studies
-    for later, other in program.events():
+    for later, other in program.events_of(f.Write, f.Store, f.Return, f.LibraryCall):
         if later <= number:
             continue
         match other:
@@ -668,11 +665,11 @@ def _left_behind(program: Program, number: int) -> Iterator[tuple[f.Write, str]]
         for n, event in enumerate(trace.events)
         if n > number and isinstance(event, f.LoopEnd) and event.loop == start
     )
-    made = {event.root: n for n, event in enumerate(trace.events) if isinstance(event, f.Make)}
+    made = {event.root: n for n, event in trace.events_of(f.Make)}
     later = [(n, e) for n, e in program.events() if n > end]
     written: dict[tuple[int, tuple[str | int, ...]], f.Write] = {}
-    for n, event in program.events():
-        if not number < n < end or not isinstance(event, f.Write):
+    for n, event in program.events_of(f.Write):
+        if not number < n < end:
             continue
         row = trace.values[event.at]
         if not isinstance(row, f.Config) or made.get(row.root, n) > number:

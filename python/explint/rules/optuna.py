@@ -267,11 +267,10 @@ def _runs_study(program: Program) -> bool:
     """Whether the program may come to a study, or to one that a library runs."""
     from explint.trace import facts as f
 
-    for _, event in program.events():
-        if isinstance(event, f.LibraryCall):
-            name = event.name.replace("()", "")
-            if _RUNS_STUDY.search(name) or _STUDY.search(f"{name}("):
-                return True
+    for _, event in program.events_of(f.LibraryCall):
+        name = event.name.replace("()", "")
+        if _RUNS_STUDY.search(name) or _STUDY.search(f"{name}("):
+            return True
     return False
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ _DATA: Final = regex(
     words=("torch", "datasets", "transformers", "timm", "sklearn", "huggingface_hub", "lightning"),
 )
 _DEPTH: Final = 40
+_Kind = TypeVar("_Kind")
 
 
 class Pipeline(msgspec.Struct, frozen=True, dict=True):
@@ -75,20 +76,28 @@ class Pipeline(msgspec.Struct, frozen=True, dict=True):
         calls = self.trace.calls
         return [(n, e) for n, e in found if calls[e.call].function not in self.elsewhere]
 
+    def events_of(self, *kinds: type[_Kind]) -> list[tuple[int, _Kind]]:
+        """The events of some kinds that may happen, with their numbers, in order."""
+        found: list[tuple[int, Any]] = self.special.happening_of(*kinds)
+        if not self.elsewhere:
+            return found
+        calls = self.trace.calls
+        return [(n, e) for n, e in found if calls[e.call].function not in self.elsewhere]
+
     @cached_property
     def calls(self) -> list[tuple[int, f.LibraryCall]]:
         """The calls of libraries that may happen, with their numbers."""
-        return [(n, e) for n, e in self.events if isinstance(e, f.LibraryCall)]
+        return self.events_of(f.LibraryCall)
 
     @cached_property
     def stores(self) -> list[tuple[int, f.Store]]:
         """What may be stored in things of libraries, with the events' numbers."""
-        return [(n, e) for n, e in self.events if isinstance(e, f.Store)]
+        return self.events_of(f.Store)
 
-    @cached_property
+    @property
     def is_cut(self) -> bool:
         """Whether a bound of the trace cut something off."""
-        return any(isinstance(event, f.Cut) for event in self.trace.events)
+        return self.trace.is_cut
 
     def path_of(self, place: f.Place) -> str:
         """The file a place is in."""

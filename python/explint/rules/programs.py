@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from explint.rules.keys import Certain
     from explint.trace.facts import AnyEvent, EntryTrace, Place, TraceDocument
     from explint.trace.specialise import Env, Specialised
+
+
+_Kind = TypeVar("_Kind")
 
 
 class Program(msgspec.Struct, frozen=True, dict=True):
@@ -65,6 +68,10 @@ class Program(msgspec.Struct, frozen=True, dict=True):
     def events(self) -> list[tuple[int, AnyEvent]]:
         """The events that may happen, with their numbers."""
         return self.special.happening()
+
+    def events_of(self, *kinds: type[_Kind]) -> list[tuple[int, _Kind]]:
+        """The events of some kinds that may happen, with their numbers, in order."""
+        return self.special.happening_of(*kinds)
 
 
 class Programs(msgspec.Struct, frozen=True):
@@ -146,16 +153,13 @@ def _blind(experiment: Experiment, entry: EntryTrace) -> bool:
     from explint.trace import facts as f
 
     return any(
-        isinstance(event, f.Import)
-        and event.own
+        event.own
         and experiment.state(f"{event.name.replace('.', '/')}.py")
         in (FileState.WITHHELD, FileState.EMPTY)
-        for event in entry.events
+        for _, event in entry.events_of(f.Import)
     )
 
 
 def is_cut(program: Program) -> bool:
     """Whether a bound of the trace cut something off."""
-    from explint.trace import facts as f
-
-    return any(isinstance(event, f.Cut) for event in program.trace.events)
+    return program.trace.is_cut

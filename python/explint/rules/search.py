@@ -222,8 +222,8 @@ def passes(program: Program, search: Search) -> list[Pass]:
 
     trace = program.trace
     by_loop: dict[int, list[tuple[int, f.LibraryCall]]] = {}
-    for number, event in program.events():
-        if isinstance(event, f.LibraryCall) and event.name.rpartition(".")[2] in SUGGESTIONS:
+    for number, event in program.events_of(f.LibraryCall):
+        if event.name.rpartition(".")[2] in SUGGESTIONS:
             for loop in _loops_around(event.guard, program):
                 if _goes_over(loop, program, search) is not None:
                     by_loop.setdefault(loop, []).append((number, event))
@@ -321,9 +321,11 @@ def _bound(
     elif entry.name not in space:
         return None
     bound: set[int] = set()
-    for value, row in enumerate(trace.values):
-        if not isinstance(row, f.Key | f.Element):
-            continue
+    elements: list[tuple[int, f.Key | f.Element]] = [
+        *trace.values_of(f.Key),
+        *trace.values_of(f.Element),
+    ]
+    for value, row in elements:
         over = trace.values[row.of]
         same = row.loop == loop
         if isinstance(over, f.Config) and (same or evaluate(row.of, program.env) == space):
@@ -332,10 +334,11 @@ def _bound(
     if not bound:
         return None
     # `for key, value in sampled.items()` behind it: the only pair is the one of this iteration.
-    for value, row in enumerate(trace.values):
-        if isinstance(row, f.Item) and isinstance(trace.values[row.of], f.Element):
-            pair = _pair(trace, trace.values[row.of].of)  # type: ignore[union-attr]
-            key = trace.values[row.key]
+    for value, item in trace.values_of(f.Item):
+        over = trace.values[item.of]
+        if isinstance(over, f.Element):
+            pair = _pair(trace, over.of)
+            key = trace.values[item.key]
             if pair is not None and isinstance(key, f.Literal) and key.value == 0:
                 name = evaluate(pair[0], env)
                 if isinstance(name, str):
@@ -406,16 +409,11 @@ def studies(program: Program) -> Iterator[f.LibraryCall]:
     """The calls that surely create a study, once the program comes to them."""
     from explint.trace import facts as f
 
-    for _, event in program.events():
-        if (
-            isinstance(event, f.LibraryCall)
-            and event.name
-            in (
-                "optuna.create_study",
-                "optuna.study.create_study",
-            )
-            and program.certain.happens(event.guard)
-        ):
+    for _, event in program.events_of(f.LibraryCall):
+        if event.name in (
+            "optuna.create_study",
+            "optuna.study.create_study",
+        ) and program.certain.happens(event.guard):
             yield event
 
 
@@ -423,10 +421,9 @@ def optimised(program: Program) -> Iterator[tuple[int, f.LibraryCall]]:
     """The calls of ``optimize`` of studies that the program makes, where they surely happen."""
     from explint.trace import facts as f
 
-    for number, event in program.events():
+    for number, event in program.events_of(f.LibraryCall):
         if (
-            isinstance(event, f.LibraryCall)
-            and event.name.startswith("optuna.")
+            event.name.startswith("optuna.")
             and event.name.endswith("().optimize")
             and program.certain.happens(event.guard)
         ):

@@ -113,7 +113,7 @@ class Sides:
         scores = self._loops_of(lambda name: bool(_SCORES.search(name)))
         answers = self._loops_of(lambda name: name.endswith(".generate"))
         evals = any(call.name.endswith(".eval") for _, call in self.pipeline.calls)
-        for number, event in self.pipeline.events:
+        for number, event in self.pipeline.events_of(f.LoopStart, f.LibraryCall):
             if isinstance(event, f.LoopStart):
                 loop = self.trace.loops[event.loop]
                 if loop.kind not in ("for", "comprehension") or not self._is_data(loop.over):
@@ -322,11 +322,7 @@ class Sides:
     def is_returned(self, side: _Side) -> bool:
         """Whether the objective returns what comes of an evaluation."""
         calls = self.trace.calls
-        starts = {
-            e.call
-            for e in self.trace.events
-            if isinstance(e, f.LoopStart) and e.loop in self._studies
-        }
+        starts = {e.call for _, e in self.trace.events_of(f.LoopStart) if e.loop in self._studies}
         # What a lambda returns is what the function returns that it calls.
         starts |= {
             number
@@ -334,11 +330,10 @@ class Sides:
             if call.parent in starts and call.function.endswith("<lambda>")
         }
         return side.loop is not None and any(
-            isinstance(event, f.Return)
-            and calls[event.call].parent in starts
+            calls[event.call].parent in starts
             and self._inside(event.guard, self._studies)
             and self._comes_of(event.value, side.loop)
-            for _, event in self.pipeline.events
+            for _, event in self.pipeline.events_of(f.Return)
         )
 
     def _optimises(self, value: f.ValueId) -> bool:
@@ -361,7 +356,7 @@ class Sides:
         """Where weights are kept, or training ends, under a comparison of what a side gave."""
         if side.loop is None:
             return None
-        for number, event in self.pipeline.events:
+        for number, event in self.pipeline.events_of(f.LibraryCall, f.Break):
             if number <= side.number:
                 continue
             is_kept = isinstance(event, f.LibraryCall) and _KEEPS.search(event.name)

@@ -704,8 +704,8 @@ def _once(logs: list[RunLog]) -> Iterator[Hit]:
             trained = next(
                 (
                     event
-                    for event in process.trace.events
-                    if isinstance(event, f.LibraryCall) and event.name.endswith(".backward")
+                    for _, event in process.trace.events_of(f.LibraryCall)
+                    if event.name.endswith(".backward")
                 ),
                 None,
             )

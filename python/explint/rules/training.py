@@ -104,10 +104,8 @@ def _uncleared(one: Training) -> Iterator[f.LibraryCall]:
         return
     clearing = {n for n, e in one.calls if e.name.endswith("zero_grad")} | {
         n
-        for n, e in enumerate(one.trace.events)
-        if isinstance(e, f.Store)
-        and isinstance(key := one.trace.values[e.key], f.Literal)
-        and key.value == "grad"
+        for n, e in one.trace.events_of(f.Store)
+        if isinstance(key := one.trace.values[e.key], f.Literal) and key.value == "grad"
     }
     for number, event, stepped in one.steps:
         made = [one.optimizers[o] for o in stepped]

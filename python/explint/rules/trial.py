@@ -124,8 +124,8 @@ def no_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
     place = next(
         (
             event.place
-            for event in first.trace.events
-            if isinstance(event, f.Make) and first.trace.roots[event.root].kind == "hydra"
+            for _, event in first.trace.events_of(f.Make)
+            if first.trace.roots[event.root].kind == "hydra"
         ),
         None,
     )
@@ -291,8 +291,8 @@ def _trainers(program: Program, full: Program | None) -> Iterator[f.LibraryCall]
 
     if full is None or program.blind:
         return
-    for _, event in program.events():
-        if not isinstance(event, f.LibraryCall) or not program.certain.happens(event.guard):
+    for _, event in program.events_of(f.LibraryCall):
+        if not program.certain.happens(event.guard):
             continue
         is_lightning = event.name in _LIGHTNING
         if not is_lightning and not _ARGUMENTS.search(event.name):
@@ -630,13 +630,13 @@ def full_mode(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     if not any("wandb" in text for text in sources(experiment).values()):
         return
-    told: dict[tuple[str, int], tuple[f.AnyEvent, str, dict[str, None], dict[str, None]]] = {}
+    told: dict[tuple[str, int], tuple[f.LibraryCall, str, dict[str, None], dict[str, None]]] = {}
     seen = programs(experiment)
     for program in seen.under(cheap=False):
         if program.mode is None or program.mode.wandb != "online" or not program.known:
             continue
-        for number, event in enumerate(program.trace.events):
-            if not isinstance(event, f.LibraryCall) or event.name != "wandb.init":
+        for number, event in program.trace.events_of(f.LibraryCall):
+            if event.name != "wandb.init":
                 continue
             state = program.special.states[number]
             value = dict(event.kwargs).get("mode")
@@ -689,7 +689,7 @@ def different_program(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     from explint.trace import facts as f
 
-    told: dict[tuple[str, int], tuple[f.AnyEvent, str, dict[str, None], dict[str, None]]] = {}
+    told: dict[tuple[str, int], tuple[f.LibraryCall, str, dict[str, None], dict[str, None]]] = {}
     seen = programs(experiment)
     for program in seen.under(cheap=True):
         full = seen.other(program, cheap=False)

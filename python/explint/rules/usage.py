@@ -104,8 +104,8 @@ def number_read_as_string(experiment: Experiment) -> Iterator[Hit | Unknown]:
     for document, special in _programs(experiment):
         entry = special.env.entry
         changed: set[int] | None = None
-        for _, event in special.happening():
-            if not isinstance(event, f.LibraryCall) or not event.name.startswith(_OPTIMIZERS):
+        for _, event in special.happening_of(f.LibraryCall):
+            if not event.name.startswith(_OPTIMIZERS):
                 continue
             if changed is None:
                 changed = _changed(special)
@@ -252,9 +252,7 @@ def hard_coded_parameter(experiment: Experiment) -> Iterator[Hit | Unknown]:
     for one in executions(experiment):
         if not isinstance(one, Execution):
             continue
-        for _, event in one.special.happening():
-            if not isinstance(event, f.LibraryCall):
-                continue
+        for _, event in one.special.happening_of(f.LibraryCall):
             for name, value in event.kwargs:
                 row = one.trace.values[value]
                 if name not in ignored or not isinstance(row, f.Literal):
@@ -329,8 +327,8 @@ def not_a_dict(experiment: Experiment) -> Iterator[Hit | Unknown]:
             continue
         files = one.document.files
         certain: Certain | None = None
-        for _, event in one.special.happening():
-            if not isinstance(event, f.LibraryCall) or event.name not in _DICTS_ONLY:
+        for _, event in one.special.happening_of(f.LibraryCall):
+            if event.name not in _DICTS_ONLY:
                 continue
             if not event.args or {"default", "cls", "Dumper"} & {k for k, _ in event.kwargs}:
                 continue

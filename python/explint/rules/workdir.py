@@ -181,9 +181,7 @@ def _note(
     from explint.trace.children import children
 
     calls = [
-        (event, special.states[number])
-        for number, event in special.happening()
-        if isinstance(event, f.LibraryCall)
+        (event, special.states[number]) for number, event in special.happening_of(f.LibraryCall)
     ]
     if any(event.name in ("os.chdir", "contextlib.chdir") for event, _ in calls):
         return

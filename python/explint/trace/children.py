@@ -67,9 +67,7 @@ def children(special: Specialised) -> Iterator[Child]:
     """The processes that may start, in program order, of which the command is known well enough
     to tell what they run."""
     env = special.env
-    for _, event in special.happening():
-        if not isinstance(event, f.LibraryCall):
-            continue
+    for _, event in special.happening_of(f.LibraryCall):
         if event.name not in _WITH_LIST and event.name not in _WITH_TEXT:
             continue
         given = dict(event.kwargs)

@@ -650,9 +650,13 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
             found.setdefault(type(numbered[1]), []).append(numbered)
         return found
 
-    def events_of(self, kind: type[_Kind]) -> Sequence[tuple[int, _Kind]]:
-        """The events of one kind with their numbers, in order."""
-        return self._events_by_kind.get(kind, ())
+    def events_of(self, *kinds: type[_Kind]) -> Sequence[tuple[int, _Kind]]:
+        """The events of some kinds with their numbers, in order."""
+        by_kind = self._events_by_kind
+        if len(kinds) == 1:
+            return by_kind.get(kinds[0], ())
+        # No two have the same number.
+        return sorted(one for kind in kinds for one in by_kind.get(kind, ()))
 
     def values_of(self, kind: type[_Kind]) -> Sequence[tuple[ValueId, _Kind]]:
         """The values of one kind with their numbers, in order."""

@@ -690,7 +690,7 @@ class Specialised(msgspec.Struct):
     states: list[bool | None]
 
     _happening: list[tuple[int, f.AnyEvent]] | None = None
-    _of: dict[type, list[tuple[int, Any]]] = msgspec.field(default_factory=dict)
+    _of: dict[tuple[type, ...], list[tuple[int, Any]]] = msgspec.field(default_factory=dict)
 
     def happening(self) -> list[tuple[int, f.AnyEvent]]:
         """The events that may happen, with their numbers."""
@@ -699,13 +699,13 @@ class Specialised(msgspec.Struct):
             self._happening = [numbered for state, numbered in pairs if state is not False]
         return self._happening
 
-    def happening_of(self, kind: type[_Kind]) -> list[tuple[int, _Kind]]:
-        """The events of one kind that may happen, with their numbers."""
-        found = self._of.get(kind)
+    def happening_of(self, *kinds: type[_Kind]) -> list[tuple[int, _Kind]]:
+        """The events of some kinds that may happen, with their numbers, in order."""
+        found = self._of.get(kinds)
         if found is None:
             states = self.states
-            of_kind = self.env.entry.events_of(kind)
-            found = self._of[kind] = [one for one in of_kind if states[one[0]] is not False]
+            of_kinds = self.env.entry.events_of(*kinds)
+            found = self._of[kinds] = [one for one in of_kinds if states[one[0]] is not False]
         return found
 
 
