@@ -14,11 +14,12 @@ export PYO3_PYTHON := $(abspath $(BIN)/python)
 DEPENDENCIES := $(VENV)/.dependencies
 NODE := $(VENV)/.node
 NODE_MODULES := action/node_modules/.package-lock.json
+PAGE_MODULES := report/node_modules/.package-lock.json
 EXTENSION := $(VENV)/.extension
 # Only these can change the extension or its metadata; Python files are used where they stand.
 EXTENSION_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup demo run test test-rust test-python test-action action lint format bench docs lock distributions libraries hub wheel release clean
+.PHONY: help setup demo run test test-rust test-python test-action test-page action page lint format bench docs lock distributions libraries hub wheel release clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -31,7 +32,7 @@ demo: setup ## Check the example packages (or DEMO=path)
 
 run: demo ## The same as demo
 
-test: lint test-rust test-action test-python ## Everything a change must pass
+test: lint test-rust test-action test-page test-python ## Everything a change must pass
 
 test-rust: $(DEPENDENCIES) ## Rust unit tests
 	cargo test --locked --package explint-core
@@ -46,6 +47,13 @@ test-action: $(NODE_MODULES) setup ## Tests of the GitHub Action, its types and 
 
 action: $(NODE_MODULES) ## Bundle the action's sources into action/dist
 	cd action && PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
+
+test-page: $(PAGE_MODULES) ## Tests of the page of an audit, its types and its bundle
+	cd report && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check
+	cd report && PATH="$(abspath $(BIN)):$$PATH" npm run --silent test
+
+page: $(PAGE_MODULES) ## Bundle the page of an audit into python/explint/audit/page
+	cd report && PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 
 lint: setup ## Formatting, clippy, ruff and mypy
 	cargo fmt --all --check
@@ -98,7 +106,7 @@ release: $(DEPENDENCIES) ## Write the sums of the wheels in dist/ into action/re
 
 clean: ## Remove everything that make creates
 	cargo clean
-	rm -rf $(VENV) action/node_modules dist benches/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) action/node_modules report/node_modules dist benches/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find python -name '_core*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -119,6 +127,10 @@ $(NODE): requirements/action.txt | $(BIN)/python
 # Not `npm ci`: it refuses a lock without the binaries of platforms that the resolving machine has not.
 $(NODE_MODULES): $(NODE) action/package.json action/package-lock.json
 	cd action && PATH="$(abspath $(BIN)):$$PATH" npm install --no-save --silent
+	@touch $@
+
+$(PAGE_MODULES): $(NODE) report/package.json report/package-lock.json
+	cd report && PATH="$(abspath $(BIN)):$$PATH" npm install --no-save --silent
 	@touch $@
 
 $(EXTENSION): $(DEPENDENCIES) $(EXTENSION_SOURCES)

@@ -52,12 +52,13 @@ def parse_targets(words: Sequence[str], formats: Sequence[str]) -> list[Target]:
             )
         seen[place] = word
         if file is not None:
-            _check_file(file)
+            check_file(file)
         targets.append(Target(format, file))
     return targets
 
 
-def _check_file(file: Path) -> None:
+def check_file(file: Path) -> None:
+    """Raises Trouble for a file that cannot be written where it is to be."""
     if file.is_dir():
         raise Trouble(f"cannot write {file}: it is a folder", "Name a file in it.")
     if not file.parent.is_dir():

@@ -16,14 +16,17 @@ DELAY = 1.0
 
 
 class Progress:
-    """Counts packages on ``stream``. Does nothing unless ``enabled``.
+    """Counts packages on ``stream``, behind ``label``. Does nothing unless ``enabled``.
 
     rich is imported by the timer, so a run that ends within the second never pays for it.
     """
 
-    def __init__(self, stream: TextIO, *, enabled: bool) -> None:
+    def __init__(
+        self, stream: TextIO, *, enabled: bool, label: str = "checking, packages done"
+    ) -> None:
         self._stream = stream
         self._enabled = enabled
+        self._label = label
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._bar: Bar | None = None
@@ -75,7 +78,7 @@ class Progress:
 
         bar = Bar(
             SpinnerColumn(),
-            TextColumn("checking, packages done: {task.completed:,}"),
+            TextColumn(f"{self._label}: {{task.completed:,}}"),
             TimeElapsedColumn(),
             console=Console(file=self._stream),
             transient=True,
