@@ -434,11 +434,15 @@ class Writer:
 
     def _fresh(self) -> About:
         options = self._options
-        inputs: dict[str, Any] = msgspec.to_builtins(options.inputs)
-        limits: dict[str, Any] = inputs.pop("limits")
-        settings = {
-            **inputs,
-            **limits,
+        inputs = options.inputs
+        settings: dict[str, Any] = {
+            "manifests": list(inputs.manifests),
+            "map": [f"{target}={path}" for target, path in inputs.columns.pairs],
+            "whole": inputs.columns.whole,
+            "branches": inputs.branches,
+            "history": inputs.history,
+            "inherit": inputs.inherit,
+            **msgspec.to_builtins(inputs.limits),
             **msgspec.to_builtins(options.judging),
             "timeout": options.timeout,
             "memory": options.memory,

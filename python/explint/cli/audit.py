@@ -80,6 +80,19 @@ def audit() -> None:
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset. An audit that "
               "was ended goes on where it was.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Begin anew although DIR holds an audit.")
+@click.option("--from", "manifests", multiple=True, metavar="FILE",
+              help="Audit the sources in this file too, one a line. May be repeated.")  # fmt: skip
+@click.option("--map", "columns", multiple=True, metavar="TARGET=COLUMN",
+              help="Where a row of a table or of JSONL holds a file, as in train_py=code.train or "
+              "src/model.py=model, or is one of id, series, files, partial, runs, verdict, "
+              "hypothesis, record, prompt and output. May be repeated.")  # fmt: skip
+@click.option("--whole", is_flag=True, help="Rows hold whole packages: what they leave out is "
+              "absent, and an empty text is an empty file.")  # fmt: skip
+@click.option("--branches", is_flag=True, help="Of git repositories: the head of every branch.")
+@click.option("--history", is_flag=True, help="Of git repositories: every version of a package in "
+              "the history of HEAD, or with --branches of every branch.")  # fmt: skip
+@click.option("--inherit", is_flag=True, help="Fill what a partial package leaves out from the "
+              "one before it in its series.")  # fmt: skip
 @click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, metavar="N",
               help="Processes; 0 for one per processor.  [default: 0]")  # fmt: skip
@@ -96,6 +109,12 @@ def run(
     sources: tuple[str, ...],
     out: str,
     overwrite: bool,
+    manifests: tuple[str, ...],
+    columns: tuple[str, ...],
+    whole: bool,
+    branches: bool,
+    history: bool,
+    inherit: bool,
     profile: str | None,
     jobs: int,
     timeout: float,
@@ -116,17 +135,29 @@ def run(
     """
     if no_cache and cache is not None:
         raise click.UsageError("--no-cache keeps no answers, so it excludes --cache.", ctx)
-    if not sources:
+    if not sources and not manifests:
         raise click.UsageError("name at least one SOURCE.", ctx)
+    if sources.count("-") > 1:
+        raise click.UsageError("standard input (-) can be read only once.", ctx)
+    from explint.audit.inputs import InputOptions
+    from explint.audit.inputs.columns import MappingError, parse_map
     from explint.audit.judging import JudgingOptions
     from explint.audit.run import AuditOptions
     from explint.request import cache_folder
 
+    try:
+        mapped = parse_map(columns, whole=whole)
+    except MappingError as problem:
+        raise Trouble(str(problem)) from None
+    inputs = InputOptions(
+        manifests=manifests, columns=mapped, branches=branches, history=history, inherit=inherit
+    )
     own = cache_folder()
     folder = Path(cache) if cache is not None else own and own / "audit"
     options = AuditOptions(
         sources=sources,
         out=Path(out),
+        inputs=inputs,
         judging=JudgingOptions(profile=profile),
         jobs=jobs,
         timeout=timeout,

@@ -274,6 +274,27 @@ def _file(location: str, limits: Limits) -> Iterator[Package | InputError]:
     yield _error(location, f"it is of no known kind: {named}", hint + _KINDS)
 
 
+def stream_packages(
+    file: BinaryIO, size: int, location: str, limits: Limits
+) -> Iterator[Package | InputError] | None:
+    """The packages in a file that is open, seekable and ``size`` bytes long, by the suffix of its
+    location; None when files of that kind hold none."""
+    name = location.lower()
+    if name.endswith(".txt"):
+        from explint.source.rows import Origin, record_packages
+
+        data = file.read(limits.max_package_bytes + 1)
+        if len(data) <= limits.max_package_bytes:
+            origin = Origin(_stem(location), "record", printable(location))
+            return record_packages(data, origin, limits)
+        message = f"it is over the limit of {size_text(limits.max_package_bytes)}"
+        return iter([_error(location, message, "split it into files of one record each")])
+    for suffix, opener in _OPENERS.items():
+        if name.endswith(suffix):
+            return _guarded(location, opener(file, size, location, limits))
+    return None
+
+
 def _guarded(
     location: str, items: Iterator[Package | InputError]
 ) -> Iterator[Package | InputError]:
@@ -307,4 +328,4 @@ def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package
         yield from record_packages(data, origin, limits)
 
 
-__all__ = ["Limits", "open_location", "open_sources", "package_of_files"]
+__all__ = ["Limits", "open_location", "open_sources", "package_of_files", "stream_packages"]

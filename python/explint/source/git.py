@@ -3,6 +3,7 @@ folders of working copies."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -65,12 +66,12 @@ class Repository:
         self._command = ("git", "--no-pager", *where, *_NEUTRAL)
         self._path = path
 
-    def run(self, *arguments: str) -> bytes:
-        """The standard output of a git command."""
+    def run(self, *arguments: str, words: bytes = b"") -> bytes:
+        """The standard output of a git command that reads ``words``."""
         try:
             done = subprocess.run(
                 (*self._command, *arguments),
-                stdin=subprocess.DEVNULL,
+                input=words,
                 capture_output=True,
                 env=_environment(),
                 timeout=_TIMEOUT_SECONDS,
@@ -155,27 +156,36 @@ class Repository:
         )
 
 
-class _Reader:
-    """Reads blobs through one ``git cat-file --batch`` process, started at the first read."""
+class ObjectReader:
+    """Reads objects through one ``git cat-file --batch`` process, started at the first read and
+    again after an object that it did not survive."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
+        """Ends the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+            self._process = None
 
     def read(self, oid: str, size: int | None, limits: Limits) -> bytes:
+        """The bytes of a blob, whose size may be known. Raises UnreadableError."""
         if size is not None and size > limits.max_file_bytes:
             raise UnreadableError(too_large(size, limits.max_file_bytes))
+        return self.get(oid, "blob", limits.max_file_bytes)
+
+    def get(self, oid: str, kind: str, limit: int) -> bytes:
+        """The bytes of an object of this kind. Raises UnreadableError."""
         try:
-            return self._exchange(oid, limits.max_file_bytes)
+            return self._exchange(oid, kind, limit)
         except OSError as error:
+            self.close()
             raise UnreadableError(f"git stopped answering ({error.strerror})") from error
 
-    def _exchange(self, oid: str, limit: int) -> bytes:
+    def _exchange(self, oid: str, kind: str, limit: int) -> bytes:
         if self._process is None:
             self._process = self._repository.start_reader()
         ask, answer = self._process.stdin, self._process.stdout
@@ -184,16 +194,28 @@ class _Reader:
         ask.write(oid.encode() + b"\n")
         ask.flush()
         header = answer.readline().split()
-        if len(header) != 3 or header[1] != b"blob":
+        if not header:
+            self.close()
+            raise UnreadableError("its content in the repository is damaged")
+        if len(header) != 3:
             raise UnreadableError("its content is missing from the repository")
         size = int(header[2])
-        if size > limit:
+        if header[1] != kind.encode() or size > limit:
             self._discard(answer, size + 1)
-            raise UnreadableError(too_large(size, limit))
+            if size > limit:
+                raise UnreadableError(too_large(size, limit))
+            raise UnreadableError("its content is missing from the repository")
         data = answer.read(size)
         answer.read(1)
         if len(data) != size:
-            raise UnreadableError("git stopped answering")
+            self.close()
+            raise UnreadableError("its content in the repository is damaged")
+        # Git itself does not look whether an object is the one its name stands for.
+        digest = hashlib.sha1 if len(oid) == 40 else hashlib.sha256
+        named = digest(b"%b %d\0" % (kind.encode(), size), usedforsecurity=False)
+        named.update(data)
+        if named.hexdigest() != oid:
+            raise UnreadableError("its content in the repository is damaged")
         return data
 
     @staticmethod
@@ -206,7 +228,7 @@ class _Reader:
 
 
 def _build_tree(
-    listing: bytes, reader: _Reader, limits: Limits
+    listing: bytes, reader: ObjectReader, limits: Limits
 ) -> tuple[MemoryTree, list[tuple[str, str]]]:
     """The tree of a ``ls-tree -r -z -l`` listing, and (path, reason) of what was refused."""
     tree = MemoryTree()
@@ -235,7 +257,7 @@ def _never_read(_: Limits) -> bytes:
     raise RefusedError("it is not a file")
 
 
-def _blob(reader: _Reader, oid: str, size: int | None) -> Leaf:
+def _blob(reader: ObjectReader, oid: str, size: int | None) -> Leaf:
     return Leaf(lambda limits: reader.read(oid, size, limits))
 
 
@@ -243,7 +265,7 @@ def git_packages(location: str, rev: str, limits: Limits) -> Iterator[Package | 
     """The packages in the tree of ``rev`` below a location."""
     shown = printable(location)
     repository = Repository(os.path.realpath(location))
-    reader = _Reader(repository)
+    reader = ObjectReader(repository)
     try:
         prefix = "" if is_bare(location) else repository.prefix()
         commit = repository.object_id(f"{rev}^{{commit}}") or repository.object_id(

@@ -10,7 +10,7 @@ or ``prompt`` and ``output``. Beside them it may hold ``id``, ``runs``, ``verdic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import BinaryIO
 
@@ -86,7 +86,7 @@ def document_packages(
     brace nor with a bracket, the text of judge records. ``rows`` says that each line stands for
     itself whatever the first one looks like."""
     limit = limits.max_package_bytes
-    lines = _lines(stream, limit)
+    lines = numbered_lines(stream, limit)
     first = next(lines, None)
     if first is None:
         if not rows:
@@ -97,7 +97,7 @@ def document_packages(
         if rows or second is not None:
             ahead = [first] if second is None else [first, second]
             for number, line in chain(ahead, lines):
-                yield from _row(line, origin.at_row(number), limits)
+                yield from row_packages(line, origin.at_row(number), limits)
             return
     head = first[1]
     data = None if head is None else head + stream.read(limit + 1)
@@ -109,7 +109,7 @@ def document_packages(
         yield from record_packages(data, origin, limits)
 
 
-def _lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | None]]:
+def numbered_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | None]]:
     """Lines with content and their numbers; None stands for one over the limit."""
     number = 0
     while line := stream.readline(limit + 1):
@@ -164,16 +164,25 @@ def _document(text: str, origin: Origin, limits: Limits) -> Iterator[Package | I
         yield from _broken(text, str(problem), origin, limits)
         return
     if not isinstance(value, list):
-        yield from _package(value, duplicates, origin, limits)
+        yield from value_packages(value, duplicates, origin, limits)
         return
     for i, item in enumerate(value, 1):
         # Which item a duplicate key stands in is not known: each says that there is one.
-        yield from _package(item, duplicates, origin.at_row(i), limits)
+        yield from value_packages(item, duplicates, origin.at_row(i), limits)
     if not value:
         yield origin.error("the list is empty")
 
 
-def _row(line: bytes | None, origin: Origin, limits: Limits) -> Iterator[Package | InputError]:
+def row_packages(
+    line: bytes | None,
+    origin: Origin,
+    limits: Limits,
+    shape: Callable[[object], object] = lambda value: value,
+) -> Iterator[Package | InputError]:
+    """The package of one line of JSON; ``shape`` turns its object into one that holds a package.
+
+    None stands for a line over the limit.
+    """
     if line is None:
         yield _oversized(origin, limits.max_package_bytes)
         return
@@ -190,7 +199,7 @@ def _row(line: bytes | None, origin: Origin, limits: Limits) -> Iterator[Package
     except ValueError as problem:
         yield from _broken(text, str(problem), origin, limits)
     else:
-        yield from _package(value, duplicates, origin, limits)
+        yield from value_packages(shape(value), duplicates, origin, limits)
 
 
 def _broken(
@@ -211,9 +220,10 @@ def _broken(
     )
 
 
-def _package(
-    value: object, duplicates: list[str], origin: Origin, limits: Limits
+def value_packages(
+    value: object, duplicates: Sequence[str], origin: Origin, limits: Limits
 ) -> Iterator[Package | InputError]:
+    """The package of one object, which had these keys twice."""
     notes = [f"the key {printable(k)!r} occurs twice: the last one counts" for k in duplicates]
     errors: list[InputError] = []
     try:
