@@ -184,7 +184,8 @@ def _judge(
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
     questions = [OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns]
     crashes = [(rows[rule], path, what) for rule, path, what in facts.crashes]
-    idle = set()
+    # What only a run shows is not decided by reading.
+    idle = {name for name in rows if name.startswith("run/")}
     for rule in python_rules():
         if rule.row.profiles and job.profile.name not in rule.row.profiles:
             idle.add(rule.row.name)

@@ -148,6 +148,11 @@ STAGES: dict[str, Stage] = {
     "data/cache-dir-ignored": Stage.PROTOCOL,
     "model/": Stage.RESULTS,
     "results/": Stage.RESULTS,
+    "run/": Stage.RUN,
+    "run/not-bounded": Stage.PROTOCOL,
+    "run/wandb-online": Stage.PROTOCOL,
+    "run/forbidden-output": Stage.PROTOCOL,
+    "run/evaluate-output": Stage.RESULTS,
 }
 """The stage of a rule, or of its family where the rule is not named itself; of one stage, what
 stands first blocks most."""

@@ -8,6 +8,7 @@ from explint import core
 from explint.model import Rule
 from explint.rules import python_rules
 from explint.rules.internal import RULE_CRASH
+from explint.rules.run import ROWS as RUN_ROWS
 from explint.rules.suppression import ROWS as SUPPRESSION_ROWS
 
 
@@ -17,6 +18,7 @@ def rule_table() -> tuple[Rule, ...]:
     rows = [
         *core.rules(),
         *(r.row for r in python_rules()),
+        *RUN_ROWS,
         *SUPPRESSION_ROWS,
         RULE_CRASH,
     ]
