@@ -23,12 +23,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     ``Trainer`` and the limits of a Lightning ``Trainer``, which then trains for one epoch.
     ``trials`` is the number of trials that one call of ``Study.optimize`` gets: with 0 a package
     that asks for the best trial finds none. ``wandb_offline`` keeps W&B off the network; a run that
-    disables it stays disabled.
+    disables it stays disabled. ``wandb_online`` makes every ``wandb.init`` an online one, whatever
+    mode it asks for: for a rehearsal, whose W&B is on this machine.
     """
 
     batches: int | None = 2
     trials: int | None = 1
     wandb_offline: bool = True
+    wandb_online: bool = False
 
 
 def environment(events: Path, bounds: Bounds | None = None) -> dict[str, str]:

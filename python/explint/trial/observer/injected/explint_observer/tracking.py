@@ -17,7 +17,7 @@ _keys: set[tuple[str, str]] = set()
 
 
 def beginnings(module: ModuleType) -> None:
-    """Watches ``wandb.init``; forces W&B offline where that is asked for."""
+    """Watches ``wandb.init``; forces W&B offline or online where that is asked for."""
     for owner in (module, getattr(module, "sdk", None)):
         if owner is not None:
             around(owner, "init", _init, _began)
@@ -76,6 +76,10 @@ def _init(*args: Any, **kwargs: Any) -> Changed | None:
     if bounds().get("wandb_offline") and mode not in ("disabled", "offline", "dryrun"):
         emit("bound", what="wandb", place=where())
         return Changed(args, {**kwargs, "mode": "offline"})
+    if bounds().get("wandb_online") and mode != "online":
+        emit("bound", what="wandb", place=where())
+        os.environ.pop("WANDB_DISABLED", None)
+        return Changed(args, {**kwargs, "mode": "online"})
     return None
 
 
