@@ -102,7 +102,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "trace",
         "verdict",
     },
-    "rehearsal": BASE | {"protocol", "rules", "trial"},
+    "rehearsal": DATA | {"protocol", "rules", "trial"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE
