@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from explint.audit.run import AuditOptions
     from explint.audit.schema import About
 
-COMMANDS: tuple[str, ...] = ("report",)
+COMMANDS: tuple[str, ...] = ("query", "report", "summary")
 """A command ``NAME`` is the object ``NAME`` of the module ``explint.cli.audit_NAME``."""
 
 

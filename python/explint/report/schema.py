@@ -14,11 +14,17 @@ from typing import Any
 import msgspec
 
 from explint.model import SCHEMA_VERSION, PackageReport, Report
+from explint.model.audit import AUDIT_SUMMARY_VERSION, AuditSummary
 from explint.model.judgement import JUDGEMENT_VERSION, Judgement
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-FILES = ("report.schema.json", "report-line.schema.json", "judgement.schema.json")
+FILES = (
+    "report.schema.json",
+    "report-line.schema.json",
+    "judgement.schema.json",
+    "audit-summary.schema.json",
+)
 
 
 def report_schema() -> dict[str, Any]:
@@ -38,6 +44,13 @@ def judgement_schema() -> dict[str, Any]:
     """The schema of the JSON report of ``explint judge``."""
     return _document(
         Judgement, "judgement", "What explint says of an LLM judge.", JUDGEMENT_VERSION
+    )
+
+
+def audit_summary_schema() -> dict[str, Any]:
+    """The schema of the JSON report of ``explint audit summary``."""
+    return _document(
+        AuditSummary, "audit-summary", "What explint sums up of an audit.", AUDIT_SUMMARY_VERSION
     )
 
 
@@ -79,9 +92,8 @@ def _complete(definition: dict[str, Any], version: int) -> None:
 
 def write(folder: Path) -> None:
     """Writes the schemas into a folder."""
-    for name, schema in zip(
-        FILES, (report_schema(), line_schema(), judgement_schema()), strict=True
-    ):
+    schemas = (report_schema(), line_schema(), judgement_schema(), audit_summary_schema())
+    for name, schema in zip(FILES, schemas, strict=True):
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
 
