@@ -29,7 +29,7 @@ from explint.model import (
 )
 from explint.package import FileState, Package
 from explint.protocol import Profile, ProfileError, choose_profile
-from explint.request import CheckOptions, PackageText, settings_of
+from explint.request import CheckOptions, PackageText, Seen, settings_of
 from explint.rules import python_rules
 from explint.rules.registry import Hit, PythonRule, Unknown
 from explint.rules.table import rule_table, rules_by_name
@@ -56,6 +56,7 @@ class _Job(msgspec.Struct, frozen=True):
     choice: ProfileChoice
     protocol: core.FileProtocol
     minor: int
+    seen: Seen
 
 
 class Checker:
@@ -154,7 +155,8 @@ def _prepare(package: Package, options: CheckOptions, shared: _Shared) -> _Job |
         # Nothing is known of the files around it, so none of them can be missed.
         files = [*protocol.allowed, *protocol.required]
         protocol = msgspec.structs.replace(protocol, required=[], allowed=files)
-    return _Job(package, settings, accepted, profile, choice, protocol, minor)
+    seen = options.seen.get(package.id) or Seen()
+    return _Job(package, settings, accepted, profile, choice, protocol, minor, seen)
 
 
 def _flush(
@@ -182,6 +184,7 @@ def _judge(
     text = PackageText(job.package)
     rows = rules_by_name()
     findings = [_from_core(f, rows[f.rule]) for f in facts.findings]
+    findings.extend(job.seen.findings)
     questions = [OpenQuestion(rows[u.rule], u.reason, u.decided_by, u.path) for u in facts.unknowns]
     crashes = [(rows[rule], path, what) for rule, path, what in facts.crashes]
     # What only a run shows is not decided by reading.
@@ -240,6 +243,7 @@ def _judge(
             if job.package.state(path) is not FileState.PRESENT
             and path not in job.protocol.explained_stubs
         ],
+        settled=job.seen.settles,
     )
     findings, stale = match(findings, job.accepted)
     shown, hidden = _select(findings, job.settings)
@@ -253,8 +257,8 @@ def _judge(
         or tuple(c.run_id for c in experiment.run_configs()),
         findings=tuple(shown),
         hidden=hidden,
-        complete=not crashes and not failed,
-        notes=(*job.package.notes, *_stale_note(stale)),
+        complete=not crashes and not failed and job.seen.complete,
+        notes=(*job.package.notes, *job.seen.notes, *_stale_note(stale)),
     )
     return report, text
 

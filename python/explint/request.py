@@ -11,12 +11,25 @@ import msgspec
 
 from explint import __version__
 from explint.config import Settings, resolve
-from explint.model import ToolInfo
+from explint.model import Finding, ToolInfo
 from explint.package import Package
 from explint.source import Limits
 
 RULES_VERSION = "5"
 """Raised whenever a rule may answer differently on the same package."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial adds to what is read: findings of ``run/`` rules, and what it decided.
+
+    ``settles`` are the criteria whose questions that only a trial run could decide it decided;
+    ``notes`` go into the report. A trial that could not be done is not ``complete``.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    settles: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    complete: bool = True
 
 
 class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +39,8 @@ class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     file. ``jobs`` is the number of processes, 0 for one per processor. ``configured_by`` is the
     folder on disk whose packages' configuration also holds for their states in a git tree.
     Without ``use_baseline`` a configured baseline is not read. ``cache`` is the folder where
-    reports are kept for packages that come again; None keeps and asks none.
+    reports are kept for packages that come again; None keeps and asks none, as it must be where
+    there is something in ``seen``: what trials saw, by the id of the package.
     """
 
     rev: str | None = None
@@ -37,6 +51,7 @@ class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     configured_by: Path | None = None
     use_baseline: bool = True
     cache: Path | None = None
+    seen: Mapping[str, Seen] = msgspec.field(default_factory=dict)
     limits: Limits = msgspec.field(default_factory=Limits)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -17,6 +17,9 @@ from explint.model import (
     Undecided,
     Verdict,
 )
+
+TRIAL_RUN = "a trial run"
+"""What decides a question that reading cannot."""
 
 
 class OpenQuestion(msgspec.Struct, frozen=True):
@@ -33,13 +36,15 @@ def build_verdict(
     questions: Iterable[OpenQuestion],
     *,
     missing: Sequence[str] = (),
+    settled: Collection[int] = (),
 ) -> Verdict:
     """The verdict over every finding of a package, shown, suppressed or not.
 
     ``findings`` carry their rules' own severities. ``missing`` are required files without contents,
     whether or not a finding says so: the package cannot be called ready without them. A criterion
     is violated by an error finding, unknown while a rule of it could not decide or explint has no
-    rule for a part of it, else met.
+    rule for a part of it, else met. Of the criteria ``settled`` a trial run has decided what only
+    it could.
     """
     errors = [f for f in findings if f.severity is Severity.ERROR]
     evidence: dict[str, list[Evidence]] = {}
@@ -50,6 +55,8 @@ def build_verdict(
     asked: dict[int, list[OpenQuestion]] = {}
     for question in questions:
         for number in question.rule.criteria:
+            if number in settled and question.decided_by == TRIAL_RUN:
+                continue
             asked.setdefault(number, []).append(question)
     states: dict[str, CriterionState] = {}
     undecided: list[Undecided] = []
@@ -58,9 +65,9 @@ def build_verdict(
             states[str(number)] = CriterionState.VIOLATED
             continue
         why = _why(number, asked.get(number, ()))
-        if criterion.undecided:
+        if criterion.undecided and number not in settled:
             why.append(
-                Undecided(criterion=number, reason=criterion.undecided, decided_by="a trial run")
+                Undecided(criterion=number, reason=criterion.undecided, decided_by=TRIAL_RUN)
             )
         states[str(number)] = CriterionState.UNKNOWN if why else CriterionState.MET
         undecided.extend(why)

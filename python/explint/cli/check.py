@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from explint.config import FailOn
     from explint.model import InputError, PackageReport, Rule, Summary
     from explint.report import ColorChoice, Reporter, SourceText
-    from explint.request import CheckOptions
+    from explint.request import CheckOptions, PackageText
+
+    Stream = Callable[
+        [Sequence[str], CheckOptions, BinaryIO | None],
+        Iterator[tuple[PackageReport, PackageText] | InputError],
+    ]
 
 FOR_PEOPLE = ("full", "concise")
 
@@ -89,6 +94,13 @@ class Presentation(NamedTuple):
     metavar="REV",
     help="Tell new findings from those at the merge base with this git revision.",
 )
+@click.option(
+    "--trial",
+    "trial_folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Join what `explint trial --out DIR` saw of the same packages. Nothing is executed.",
+)
 @click.option("--baseline", metavar="FILE", help="Accept the findings listed in this file.")
 @click.option(
     "--python",
@@ -136,6 +148,7 @@ def check(
     profile: str | None,
     rev: str | None,
     against: str | None,
+    trial_folder: Path | None,
     baseline: str | None,
     python: str | None,
     config_file: str | None,
@@ -201,11 +214,39 @@ def check(
         quiet=quiet,
         against=against,
     )
-    _check_selectors(select, ignore, quiet=quiet)
-    ctx.exit(_run(paths or (".",), options, presentation))
+    check_selectors(select, ignore, quiet=quiet)
+    ctx.exit(run(paths or (".",), options, presentation, _stream_of(trial_folder)))
 
 
-def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
+def _stream_of(trial_folder: Path | None) -> Stream:
+    def stream(
+        paths: Sequence[str], options: CheckOptions, stdin: BinaryIO | None
+    ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
+        if trial_folder is None:
+            from explint.pipeline import check_stream
+
+            return check_stream(paths, options, stdin=stdin)
+        from explint.source import open_sources
+        from explint.trial.campaign import joined
+
+        packages = open_sources(paths, rev=options.rev, limits=options.limits, stdin=stdin)
+        return joined(packages, options, trial_folder)
+
+    return stream
+
+
+def run(
+    paths: Sequence[str],
+    options: CheckOptions,
+    how: Presentation,
+    stream: Stream,
+    *,
+    progress: bool = True,
+) -> int:
+    """Writes the reports of what ``stream`` makes of ``paths``, and returns the exit code.
+
+    With ``progress`` a bar counts the packages where a person looks on.
+    """
     from explint.cli.output import StandardOutput, parse_targets
     from explint.report import FORMATS
 
@@ -216,7 +257,7 @@ def _run(paths: Sequence[str], options: CheckOptions, how: Presentation) -> int:
 
     stdout = StandardOutput(sys.stdout)
     with ExitStack() as stack:
-        check = _Check(targets, how, rules, stdout, stack)
+        check = _Check(targets, how, rules, stdout, stack, stream, progress=progress)
         summary = check.run(paths, options, fail_on)
     if summary.input_errors and not any(t.file is None and t.format in FOR_PEOPLE for t in targets):
         for error in summary.input_errors:
@@ -268,7 +309,8 @@ def _check_profile(named: object) -> None:
         raise Trouble(str(error)) from None
 
 
-def _check_selectors(select: Sequence[str], ignore: Sequence[str], *, quiet: bool) -> None:
+def check_selectors(select: Sequence[str], ignore: Sequence[str], *, quiet: bool) -> None:
+    """Refuses selectors that name no rule before any report is begun."""
     if not (select or ignore):
         return
     from explint.rules.table import rule_table
@@ -311,12 +353,17 @@ class _Check:
         rules: Sequence[Rule],
         stdout: StandardOutput,
         stack: ExitStack,
+        stream: Stream,
+        *,
+        progress: bool,
     ) -> None:
         from explint.cli.output import FileSink
         from explint.report import ReportOptions, Terminal, create
 
         self.failing = False
         self._how = how
+        self._stream = stream
+        self._progress = progress and not how.quiet
         self._rules = rules
         self._stdout = stdout
         self._files: list[FileSink] = []
@@ -376,13 +423,11 @@ class _Check:
         from explint.cli.interrupts import Interrupts
         from explint.cli.progress import Progress
         from explint.model import InputError
-        from explint.pipeline import check_stream
 
         stdin: BinaryIO | None = sys.stdin.buffer if "-" in paths else None
-        enabled = not self._how.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        stream: Iterator[tuple[PackageReport, SourceText] | InputError]
+        enabled = self._progress and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         with Progress(sys.stderr, enabled=enabled) as progress, Interrupts() as interrupts:
-            stream = check_stream(paths, options, stdin=stdin)
+            stream = self._stream(paths, options, stdin)
             if self._how.against is not None:
                 from explint.compare import compared
 

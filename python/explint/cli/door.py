@@ -25,6 +25,7 @@ COMMANDS = (
     "rule",
     "rules",
     "trace",
+    "trial",
 )
 
 

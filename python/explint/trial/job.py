@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -15,20 +15,30 @@ from explint.trial.outcome import Outcome
 from explint.trial.places import Places
 from explint.trial.run import Limits
 
+T = TypeVar("T")
+
 JOB_VERSION = 1
 
 LOST = "lost: "
 """How the problem of a run begins that did not end by itself and may be done again."""
 
 
+class Now(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run uses at a moment: bytes of memory, processes, seconds since it began."""
+
+    seconds: float
+    memory: int
+    processes: int
+
+
 class TrialJob(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one package.
 
     ``command`` is executed in a copy of ``source`` below ``folder``, with the interpreter
-    ``python``. ``batches`` and ``trials`` are bounds laid on the run from outside; None leaves it
-    to the package's own switch. ``passed`` are names of variables, whose values the worker takes
-    from its own environment, so that no secret is written down. ``setup_seconds`` and ``notes``
-    come from what was done before.
+    ``python``; ``prepared`` says that its environment was given, not made from the package.
+    ``batches`` and ``trials`` are bounds laid on the run from outside when ``enforce`` is set.
+    ``passed`` are names of variables, whose values the worker takes from its own environment, so
+    that no secret is written down. ``setup_seconds`` and ``notes`` come from what was done before.
     """
 
     version: int = JOB_VERSION
@@ -54,6 +64,7 @@ class TrialJob(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
     setup_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    prepared: bool = False
 
     @property
     def places(self) -> Places:
@@ -70,15 +81,27 @@ class TrialJob(msgspec.Struct, frozen=True, kw_only=True):
         """The file that a worker writes, which is there once the run has ended."""
         return self.folder / "outcome.json"
 
+    @property
+    def live(self) -> Path:
+        """The file that says what the run uses now."""
+        return self.folder / "live.json"
+
+    def now(self) -> Now | None:
+        """What the run uses now; None when nobody does it, or that is not known."""
+        try:
+            return from_json(self.live.read_bytes(), Now)
+        except (OSError, msgspec.DecodeError):
+            return None
+
     def write(self) -> None:
         """Writes the spec."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        appear(self.spec, msgspec.json.format(msgspec.json.encode(self), indent=2))
+        appear(self.spec, msgspec.json.format(to_json(self), indent=2))
 
     def outcome(self) -> Outcome | None:
         """What became of it; None while that is not known."""
         try:
-            return msgspec.json.decode(self.result.read_bytes(), type=Outcome)
+            return from_json(self.result.read_bytes(), Outcome)
         except (OSError, msgspec.DecodeError):
             return None
 
@@ -96,7 +119,7 @@ def read_job(spec: Path) -> TrialJob:
     Raises:
         OSError, msgspec.DecodeError: there is none, or it is not one.
     """
-    return msgspec.json.decode(spec.read_bytes(), type=TrialJob)
+    return from_json(spec.read_bytes(), TrialJob)
 
 
 def job_id(package: str, run_id: str | None, *parts: object) -> str:
@@ -111,3 +134,25 @@ def appear(file: Path, content: bytes) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     part.write_bytes(content)
     part.replace(file)
+
+
+def to_json(value: msgspec.Struct) -> bytes:
+    """JSON in which a path is a string."""
+    return msgspec.json.encode(value, enc_hook=_path_to_text)
+
+
+def from_json(data: bytes, kind: type[T]) -> T:
+    """The struct that ``to_json`` wrote. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=kind, dec_hook=_path_from_text)
+
+
+def _path_to_text(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} cannot be JSON")
+
+
+def _path_from_text(kind: type[T], value: object) -> Path:
+    if issubclass(kind, Path):
+        return Path(str(value))
+    raise NotImplementedError(f"{kind.__name__} cannot come from JSON")

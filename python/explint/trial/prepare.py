@@ -16,7 +16,7 @@ import msgspec
 
 from explint.package import Package
 from explint.trial import interpreter, sandbox
-from explint.trial.job import appear
+from explint.trial.job import appear, from_json, to_json
 from explint.trial.network import Network
 from explint.trial.places import Places
 from explint.trial.run import Limits, run_command
@@ -131,7 +131,7 @@ def uv_environment(
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(folder / "lock"):
         if done.is_file() and (environment / "bin" / "python").exists():
-            return msgspec.json.decode(done.read_bytes(), type=Prepared)
+            return from_json(done.read_bytes(), Prepared)
         places = Places(folder / "making").make()
         shutil.rmtree(places.package)
         shutil.copytree(source, places.package, symlinks=True)
@@ -162,7 +162,7 @@ def uv_environment(
                 why = f"`uv sync` took longer than {_UV_SECONDS:.0f} seconds: {said}"
             return Prepared(problem=why, seconds=outcome.seconds)
         made = Prepared(python=environment / "bin" / "python", seconds=outcome.seconds)
-        appear(done, msgspec.json.encode(made))
+        appear(done, to_json(made))
         return made
 
 

@@ -32,6 +32,9 @@ _PR_GET_CHILD_SUBREAPER = 37
 _LOOK = 0.2
 """Seconds between two looks at what a run uses."""
 
+_LAST_WORD = 1.0
+"""Seconds in which this process hears why its run has vanished."""
+
 _PIECE = 1 << 16
 
 PASSED_ON = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "COLUMNS")
@@ -414,6 +417,9 @@ class _Run:
                 continue
             break
         ended.seconds = time.monotonic() - started
+        if not said.endswith(b"\n") and stop is not None and ended.exceeded is None:
+            # A scheduler ends all processes of a job, the sandbox perhaps before this one.
+            ended.interrupted = stop.wait(_LAST_WORD)
         self._note_status(process, said)
 
     def _over(self, used: tree.Usage, seconds: float) -> Limit | None:

@@ -6,6 +6,7 @@ which schedulers end a job, ends the run in good order and is told in the outcom
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -15,21 +16,28 @@ from pathlib import Path
 
 import msgspec
 
-from explint.trial.job import TrialJob, appear, read_job
+from explint.trial.job import Now, TrialJob, appear, read_job, to_json
 from explint.trial.outcome import Outcome, Sandbox
 from explint.trial.run import run_command
 from explint.trial.sandbox import SandboxError
+from explint.trial.tree import Usage
+
+_LIVE = 0.5
+"""Seconds between two answers to whoever watches."""
 
 
 def main() -> int:
     """Returns 0 when the outcome is written, whatever it says."""
-    job = read_job(Path(sys.argv[1]))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda *_: stop.set())
-    visible = sys.argv[2] if len(sys.argv) > 2 else None
-    do(job, visible_gpus=visible, stop=stop)
+    do_spec(sys.argv[1], visible_gpus=sys.argv[2] if len(sys.argv) > 2 else None)
     return 0
+
+
+def do_spec(spec: str, *, visible_gpus: str | None = None) -> None:
+    """Does the job of a spec in this process, whose signals to end are obeyed in good order."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, lambda *_: stop.set())
+    do(read_job(Path(spec)), visible_gpus=visible_gpus, stop=stop)
 
 
 def do(
@@ -44,10 +52,12 @@ def do(
     # What an attempt that was lost has left behind.
     for path in (*places.writable(), places.programs):
         shutil.rmtree(path, ignore_errors=True)
-    for file in (places.log, job.result):
+    for file in (places.log, job.result, job.live):
         file.unlink(missing_ok=True)
     shutil.copytree(job.source, places.package, symlinks=True)
     places = places.make()
+    if visible_gpus is None:
+        visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
     if job.gpus == 0:
         visible_gpus = ""
     environment = dict(job.environment)
@@ -65,7 +75,8 @@ def do(
             readable=job.readable,
             wish=job.sandbox,
             visible_gpus=visible_gpus,
-            passed=(*job.passed, "CUDA_VISIBLE_DEVICES"),
+            passed=job.passed,
+            look=_Live(job),
             stop=stop,
         )
     except SandboxError as error:
@@ -77,10 +88,24 @@ def do(
         asked=job.asked,
         setup_seconds=job.setup_seconds,
         host=socket.gethostname(),
-        notes=(*job.notes, *outcome.notes),
+        notes=(*job.notes, *_attempts(), *outcome.notes),
     )
-    appear(job.result, msgspec.json.encode(outcome))
+    appear(job.result, to_json(outcome))
     return outcome
+
+
+class _Live:
+    """Keeps a file that says what a run uses now, for whoever watches it."""
+
+    def __init__(self, job: TrialJob) -> None:
+        self._file = job.live
+        self._last = 0.0
+
+    def __call__(self, used: Usage, seconds: float) -> None:
+        if seconds - self._last >= _LIVE or self._last == 0.0:
+            self._last = seconds
+            now = Now(seconds=seconds, memory=used.memory, processes=len(used.processes))
+            appear(self._file, to_json(now))
 
 
 def not_started(job: TrialJob, problem: str, *, interrupted: bool = False) -> Outcome:
@@ -102,6 +127,12 @@ def not_started(job: TrialJob, problem: str, *, interrupted: bool = False) -> Ou
         sandbox=Sandbox(kind="none", network="none"),
         notes=job.notes,
     )
+
+
+def _attempts() -> tuple[str, ...]:
+    """That a scheduler began the run anew, after it had lost or put off an attempt."""
+    again = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return () if again == "0" else (f"Slurm began it anew (attempt {int(again) + 1}).",)
 
 
 def _observed(job: TrialJob, events: Path) -> dict[str, str]:
