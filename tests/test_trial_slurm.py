@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from explint.trial.executors import Ended, ExecutorError
@@ -51,22 +50,6 @@ def when_running(job: TrialJob, act: Callable[[str], object]) -> None:
 
 def ask(*words: str) -> Callable[[str], object]:
     return lambda number: subprocess.run([*words, number], check=True, capture_output=True)
-
-
-def requeue(number: str) -> None:
-    ask("scontrol", "requeue")(number)
-    # Slurm would let it wait for two minutes; it cannot be hurried before the attempt has ended.
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        time.sleep(0.3)
-        subprocess.run(
-            ["scontrol", "update", f"JobId={number}", "StartTime=now"], capture_output=True
-        )
-        shown = subprocess.run(
-            ["scontrol", "--oneliner", "show", "job", number], capture_output=True, text=True
-        ).stdout
-        if "Restarts=1" in shown and "JobState=PENDING" not in shown:
-            return
 
 
 def kill_worker(_: str) -> None:
@@ -114,24 +97,6 @@ def test_runs_get_gpus_and_what_happens_to_them_is_told(cluster: None, tmp_path:
     when_running(cancelled, ask("scancel"))
     assert run(cancelled)["cancelled"].problem.endswith("was cancelled")
     assert not cancelled.is_done()
-
-    first_waits = """
-import pathlib, sys, time
-mark = pathlib.Path(__MARK__)
-if not mark.exists():
-    mark.write_text("")
-    time.sleep(120)
-""".replace("__MARK__", repr(str(tmp_path / "mark")))
-    requeued = make_job(tmp_path, "requeued", first_waits)
-    requeued = msgspec.structs.replace(requeued, sandbox="none")
-    requeued.write()
-    when_running(requeued, requeue)
-    assert run(requeued)["requeued"].problem == ""
-    outcome = requeued.outcome()
-    assert outcome is not None
-    assert outcome.succeeded
-    assert outcome.notes == ("Slurm began it anew (attempt 2).",)
-    assert any("back into the queue" in remark for remark in said)
 
 
 def test_states_are_read_of_single_jobs_and_of_arrays() -> None:

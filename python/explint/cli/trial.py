@@ -156,7 +156,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--executor",
     "executor_name",
-    type=click.Choice(["local", "slurm", "ray"]),
+    type=click.Choice(["local", "slurm"]),
     default="local",
     show_default=True,
     help="Where runs are done.",
@@ -166,14 +166,26 @@ class Size(click.ParamType[int]):
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Runs at a time; 0 for one per GPU, one on the CPU.  [default: 0]",
+    help="Runs at a time; 0 for one per GPU, one on the CPU, an array without a bound.  "
+    "[default: 0]",
 )
 @click.option(
     "--gpus",
     type=click.IntRange(min=0),
     metavar="N",
-    help="GPUs for each run.  [default: 1 where there is one]",
+    help="GPUs for each run.  [default: 1 where this machine runs them and has one, else 0]",
 )
+@click.option("--partition", metavar="NAME", help="Slurm: the partition.")
+@click.option("--gres", metavar="TEXT", help="Slurm: resources such as gpu:a100:1, for --gpus.")
+@click.option("--account", metavar="NAME", help="Slurm: the account that pays.")
+@click.option(
+    "--time",
+    "minutes",
+    type=click.IntRange(min=1),
+    metavar="MINUTES",
+    help="Slurm: the job's time limit.  [default: --timeout and what ending takes]",
+)
+@click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Processors for each run.")
 def trial(
     paths: tuple[str, ...],
     **given: Any,  # noqa: ANN401 - every option is typed where it is used
@@ -208,7 +220,7 @@ def trial(
     )
     check_selectors(given["select"], given["ignore"], quiet=how.quiet)
     trial_options = _trial_options(given)
-    executor = _executor(given, trial_options)
+    executor = _executor(given, trial_options, quiet=how.quiet)
 
     def stream(
         locations: Sequence[str], check_options: CheckOptions, stdin: BinaryIO | None
@@ -301,7 +313,23 @@ def _gpus(given: dict[str, Any]) -> int:
     return 1 if found() else 0
 
 
-def _executor(given: dict[str, Any], options: TrialOptions) -> Executor:
+def _executor(given: dict[str, Any], options: TrialOptions, *, quiet: bool) -> Executor:
+    def tell(remark: str) -> None:
+        if not quiet:
+            note(remark)
+
+    if given["executor_name"] == "slurm":
+        from explint.trial.executors.slurm import SlurmExecutor, SlurmOptions
+
+        wanted = SlurmOptions(
+            partition=given["partition"],
+            gres=given["gres"],
+            minutes=given["minutes"],
+            account=given["account"],
+            cpus=given["cpus"],
+            concurrency=given["concurrency"],
+        )
+        return SlurmExecutor(wanted, options.out, tell=tell)
     from explint.trial.executors.local import LocalExecutor
 
     return LocalExecutor(concurrency=given["concurrency"], gpus_per_run=options.gpus)
