@@ -18,13 +18,14 @@ PYTHON = ROOT / "python" / "explint"
 RUST = ROOT / "rust" / "core" / "src"
 
 # Words and plain helpers that every room may lean on.
-BASE = frozenset({"__version__", "model", "nearmiss", "regex"})
+BASE = frozenset({"__version__", "model", "nearmiss", "regex", "syntax"})
 # A package as data: what it holds, and what a profile or its configuration says of it.
 DATA = BASE | {"package"}
 ROOMS: dict[str, frozenset[str]] = {
     "model": frozenset(),
     "nearmiss": frozenset(),
     "regex": frozenset(),
+    "syntax": frozenset(),
     "report": frozenset({"model", "regex"}),
     "fingerprint": BASE,
     "baseline": BASE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from explint import core
+from explint import core, syntax
 from explint.baseline import Baseline, BaselineError, Entry, load, match
 from explint.config import ConfigError, Settings
 from explint.experiment import ENTRIES, Experiment
@@ -204,6 +204,7 @@ def _judge(
                 )
             else:
                 findings.append(_from_hit(answer, rule.row))
+    syntax.forget()
     for row, path, what in crashes:
         findings.append(_crash_finding(row, path, what))
         questions.append(OpenQuestion(row, f"the rule failed: {what}", "a repaired explint", path))

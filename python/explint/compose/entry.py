@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from explint.package import FileState, Package
+from explint.syntax import parsed
 
 MAX_CHARACTERS = 2_000_000
 MAX_NESTING = 200
@@ -193,12 +193,7 @@ def _imported(module: ast.Module, path: str) -> Iterator[str]:
 def _parsed(text: str) -> ast.Module | None:
     if len(text) > MAX_CHARACTERS or _nesting(text) > MAX_NESTING:
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    return parsed(text)
 
 
 def _data(package: Package, path: str) -> bytes | None:

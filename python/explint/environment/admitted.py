@@ -130,12 +130,7 @@ class Admitted(msgspec.Struct, dict=True):
             numbers = _around(known, pinned)
             newest = numbers
         else:
-            numbers = tuple(
-                n
-                for n, release in enumerate(known)
-                if specifier.contains(release.version)
-                and any(self.runs_on(release, python) for python in self.pythons)
-            )
+            numbers = _running(name, str(specifier), self.pythons)
             newest = self._newest(known, numbers, specifier, is_pinned=pinned is not None)
         if not numbers:
             return None
@@ -207,6 +202,18 @@ def _newest_of(name: str, specifier: str, pythons: tuple[str, ...]) -> Release |
         if runs and admitted.contains(release.version):
             return release
     return None
+
+
+@lru_cache(maxsize=4096)
+def _running(name: str, specifier: str, pythons: tuple[str, ...]) -> tuple[int, ...]:
+    """The releases of a library that a specifier admits and that run on one Python."""
+    admitted = SpecifierSet(specifier)
+    return tuple(
+        n
+        for n, release in enumerate(releases(name))
+        if admitted.contains(release.version)
+        and any(_holds(release.python, f"{python}.9") for python in pythons)
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from explint.regex import regex
-
-MAX_CHARACTERS = 2_000_000
-"""Longer files are not parsed."""
+from explint.syntax import parsed
 
 _IMPORT = regex(
     r"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<source>\w+)[\w.]*[ \t]+import\b"
@@ -67,13 +64,8 @@ def surely_imported(path: str, text: str) -> list[Import]:
     `match` or `with suppress`; and those in a `try` whose handler takes the failure and goes on. A
     text that Python cannot parse has none.
     """
-    if len(text) > MAX_CHARACTERS:
-        return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(text)
+    if tree is None:
         return []
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return sorted(_walk(path, tree.body, lines))

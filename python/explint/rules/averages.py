@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from explint.regex import lines_with
+from explint.syntax import children, nodes, parsed
 
 _MEANS: Final = frozenset(
     {
@@ -55,12 +56,11 @@ def wrong_averages(text: str) -> Iterator[WrongAverage]:
     """
     if not _may_be_wrong(text):
         return
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(text)
+    if tree is None:
         return
     shared = _criteria(tree.body)
-    for node in ast.walk(tree):
+    for node in nodes(text):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _of_function(node, shared)
 
@@ -99,7 +99,7 @@ def _own(outer: ast.FunctionDef | ast.AsyncFunctionDef | ast.For) -> list[ast.AS
         node = stack.pop()
         found.append(node)
         if not isinstance(node, apart):
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+            stack.extend(reversed(children(node)))
     return found
 
 

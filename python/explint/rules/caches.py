@@ -11,8 +11,9 @@ import msgspec
 
 from explint.model import Related, Severity
 from explint.regex import regex
-from explint.rules.pipelines import given, is_spread, parsed, pipelines, sources
+from explint.rules.pipelines import given, is_spread, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
+from explint.syntax import nodes, walk
 from explint.trace import facts as f
 
 if TYPE_CHECKING:
@@ -215,9 +216,7 @@ def cache_dir_ignored(experiment: Experiment) -> Iterator[Hit | Unknown]:
     suspects = {path: text for path, text in texts.items() if _TAKES.search(text)}
     ignored: list[tuple[str, _Function, ast.arg]] = []
     for path, text in suspects.items():
-        tree = parsed(text)
-        if tree is not None:
-            ignored += ((path, function, arg) for function, arg in _ignored(tree))
+        ignored += ((path, function, arg) for function, arg in _ignored(nodes(text)))
     if not ignored:
         return
     handed_on = _handed_on(texts)
@@ -237,16 +236,16 @@ def cache_dir_ignored(experiment: Experiment) -> Iterator[Hit | Unknown]:
         )
 
 
-def _ignored(tree: ast.Module) -> Iterator[tuple[_Function, ast.arg]]:
+def _ignored(within: list[ast.AST]) -> Iterator[tuple[_Function, ast.arg]]:
     """The functions of a module that never read their cache parameter."""
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in within if isinstance(node, ast.ClassDef)]
     own = {node.name for node in classes}
     owner = {id(inner): node for node in classes for inner in node.body}
     named: dict[str, int] = {}
     for inner in (inner for node in classes for inner in node.body):
         if isinstance(inner, _Function):
             named[inner.name] = named.get(inner.name, 0) + 1
-    for node in ast.walk(tree):
+    for node in within:
         if not isinstance(node, _Function) or node.decorator_list or _is_bare(node):
             continue
         holder = owner.get(id(node))
@@ -258,7 +257,7 @@ def _ignored(tree: ast.Module) -> Iterator[tuple[_Function, ast.arg]]:
         wanted = [arg for arg in arguments if _PARAMETER.fullmatch(arg.arg)]
         if not wanted:
             continue
-        body = [inner for statement in node.body for inner in ast.walk(statement)]
+        body = [inner for statement in node.body for inner in walk(statement)]
         read = {inner.id for inner in body if isinstance(inner, ast.Name)}
         if read & {"locals", "vars", "eval", "exec"}:
             continue
@@ -284,11 +283,8 @@ def _handed_on(texts: dict[str, str]) -> set[str]:
     """The functions that the code hands on as values, so that others may decide what they take."""
     found: set[str] = set()
     for text in texts.values():
-        tree = parsed(text)
-        if tree is None:
-            continue
-        called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-        for node in ast.walk(tree):
+        called = {id(n.func) for n in nodes(text) if isinstance(n, ast.Call)}
+        for node in nodes(text):
             if isinstance(node, ast.Name) and id(node) not in called:
                 found.add(node.id)
             elif isinstance(node, ast.Attribute) and id(node) not in called:

@@ -6,7 +6,6 @@ import ast
 import json
 import posixpath
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
 from explint.rules.started import module_of, started, target, unread
 from explint.rules.workdir import installs_src
+from explint.syntax import parsed
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -272,13 +272,8 @@ def _module_problem(
 
 def _relative_import(text: str) -> str | None:
     """The first relative import that surely runs when a module is executed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            module = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-    for node in module.body:
+    module = parsed(text)
+    for node in module.body if module is not None else ():
         if isinstance(node, ast.ImportFrom) and node.level:
             return f"from {'.' * node.level}{node.module or ''} import …"
         # A script that names its own package can import relatively.

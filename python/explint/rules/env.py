@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from explint.environment.view import Environment, environment_of
 from explint.model import Related, Severity
 from explint.regex import regex
 from explint.rules.registry import Hit, Unknown, rule
+from explint.syntax import nodes, parsed
 
 if TYPE_CHECKING:
     from explint.compose.yaml import Mark
@@ -454,13 +454,10 @@ def _demands(text: str) -> Iterator[tuple[int, int, str, int, int | None]]:
     # Looking for a word is many times faster than the regular expression.
     if not any(word in text for word in _NEWER_WORDS) or not _NEWER.search(text):
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(text)
+    if tree is None:
         return
-    for node in ast.walk(tree):
+    for node in nodes(text):
         if isinstance(node, ast.Match):
             yield node.lineno, node.col_offset + 1, "The `match` statement", 10, None
         elif isinstance(node, ast.TryStar):

@@ -368,17 +368,15 @@ def _settings_read(found: Evaluated) -> Iterator[FileRead]:
 def _is_tried(experiment: Experiment, found: Evaluated, line: int) -> bool:
     """Whether a line stands in a ``try`` that catches what ``relative_to`` raises."""
     import ast
-    import warnings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            module = ast.parse(experiment.text(found.path) or "")
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return True
+    from explint.syntax import nodes, parsed
+
+    text = experiment.text(found.path) or ""
+    if parsed(text) is None:
+        return True
     return any(
         isinstance(node, ast.Try)
         and node.handlers
         and node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0)
-        for node in ast.walk(module)
+        for node in nodes(text)
     )

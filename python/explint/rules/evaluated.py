@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import msgspec
 from explint.package import FileState
 from explint.rules.registry import Unknown
 from explint.rules.started import tree_of, unread
+from explint.syntax import parsed
 
 if TYPE_CHECKING:
     from explint.artifacts.comparison import Comparison
@@ -104,12 +104,9 @@ class Evaluated(msgspec.Struct, dict=True):
             text = self.experiment.text(path)
             if text is None or not any(f == name or f.startswith(f"{name}.") for f in functions):
                 continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                try:
-                    found.append(ast.parse(text))
-                except (SyntaxError, ValueError, RecursionError, MemoryError):
-                    continue
+            module = parsed(text)
+            if module is not None:
+                found.append(module)
         return found
 
     def calls(self) -> Iterator[tuple[int, LibraryCall]]:

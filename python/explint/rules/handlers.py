@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
+
+from explint.syntax import nodes
 
 _OTHERS: Final = frozenset(
     {
@@ -41,13 +42,7 @@ def ends_in_error(text: str, line: int, column: int) -> bool:
 
 @lru_cache(maxsize=8)
 def _attempts(text: str) -> tuple[ast.Try | ast.TryStar, ...]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            module = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ()
-    return tuple(n for n in ast.walk(module) if isinstance(n, ast.Try | ast.TryStar))
+    return tuple(n for n in nodes(text) if isinstance(n, ast.Try | ast.TryStar))
 
 
 def _may_take(kind: ast.expr | None) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from explint.model import Related, Severity
 from explint.regex import regex
 from explint.rules.flow import parts
-from explint.rules.pipelines import given, is_spread, parsed, pipelines, sources
+from explint.rules.pipelines import given, is_spread, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
+from explint.syntax import nodes, walk
 from explint.trace import facts as f
 from explint.trace.specialise import condition
 
@@ -169,8 +170,7 @@ def _random_classes(texts: dict[str, str]) -> dict[str, tuple[str, int, int]]:
     for path, text in texts.items():
         if "__getitem__" not in text or not _WORDS.search(text):
             continue
-        tree = parsed(text)
-        for node in ast.walk(tree) if tree is not None else ():
+        for node in nodes(text):
             if isinstance(node, ast.ClassDef) and _gives_noise(node):
                 module = path.removesuffix(".py").replace("/", ".")
                 found[f"{module}.{node.name}"] = (path, node.lineno, node.col_offset + 1)
@@ -184,7 +184,7 @@ def _gives_noise(node: ast.ClassDef) -> bool:
         return False
     noise: set[str] = set()
     for function in functions.values():
-        for inner in ast.walk(function):
+        for inner in walk(function):
             if not isinstance(inner, ast.Assign):
                 continue
             for target in inner.targets:
@@ -193,7 +193,7 @@ def _gives_noise(node: ast.ClassDef) -> bool:
                     noise.add(name)
                 elif name in noise:
                     return False
-    returned = [n.value for n in ast.walk(getter) if isinstance(n, ast.Return)]
+    returned = [n.value for n in walk(getter) if isinstance(n, ast.Return)]
     if len(returned) != 1 or returned[0] is None:
         return False
     value = returned[0]

@@ -120,6 +120,7 @@ class _Search:
         self.causes: dict[tuple[str, str, bool], _Cause] = {}
         self._uses: dict[str, FileUses] = {}
         self._set_here: dict[str, bool] = {}
+        self._known: dict[tuple[str, str | None], bool] = {}
 
     def hits(self) -> Iterator[Hit]:
         """The findings, in order of place."""
@@ -191,6 +192,12 @@ class _Search:
 
     def _lacking(self, name: str, keyword: str | None = None) -> bool:
         """Whether an installed or a least admitted release lacks a name or keyword."""
+        known = self._known.get((name, keyword))
+        if known is None:
+            known = self._known[name, keyword] = self._find_lacking(name, keyword)
+        return known
+
+    def _find_lacking(self, name: str, keyword: str | None) -> bool:
         table, choice = self.tables[name.partition(".")[0]]
         numbers = choice.newest
         if all(self._has(table, name, keyword, n) is False for n in numbers):

@@ -11,6 +11,7 @@ from explint.model import Related, Severity
 from explint.regex import regex
 from explint.rules.evaluated import Evaluated, evaluated, listed, training
 from explint.rules.registry import Hit, Unknown, rule
+from explint.syntax import children
 
 if TYPE_CHECKING:
     from explint.artifacts.files import Written
@@ -592,7 +593,7 @@ def _run_code(found: Evaluated) -> Iterator[ast.AST]:
             if isinstance(node, ast.FunctionDef) and node.name not in called:
                 continue
             yield node
-            stack += ast.iter_child_nodes(node)
+            stack += children(node)
 
 
 def _has_both(experiment: Experiment) -> bool:

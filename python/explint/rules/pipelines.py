@@ -6,8 +6,6 @@ process reaches.
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePath
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from explint.environment.imports import MAX_CHARACTERS
 from explint.regex import regex
 from explint.rules.keys import Certain
 from explint.trace import facts as f
@@ -223,18 +220,6 @@ def sources(experiment: Experiment) -> dict[str, str]:
                 found[path] = text
         experiment.shared["data sources"] = found
     return found
-
-
-def parsed(text: str) -> ast.Module | None:
-    """A module's syntax tree; None where the text is too long, or no Python."""
-    if len(text) > MAX_CHARACTERS:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _pipelines(experiment: Experiment) -> Iterator[Pipeline]:
