@@ -553,6 +553,8 @@ _PARTS: Final[Mapping[type, Callable[[Any], Sequence[ValueId]]]] = {
     Index: lambda row: (row.start,),
 }
 
+_ASKS_FOR_FILES: Final = frozenset({"exists", "is_file"})
+_FILE_FUNCTIONS: Final = frozenset({"os.path.exists", "os.path.isfile"})
 _Kind = TypeVar("_Kind")
 
 
@@ -585,6 +587,48 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
             for part in parts:
                 users.setdefault(part, []).append(value)
         return users
+
+    @cached_property
+    def varying(self) -> bytearray:
+        """For each value whether it may be another one under another config, with other files, or
+        in another iteration of a loop; and so of what it is made of and which ways are taken."""
+        kinds = (Config, Has, Raised, Key, Element, Item)
+        stack = [value for kind in kinds for value, _ in self.values_of(kind)]
+        stack += [v for v, row in self.values_of(Attribute) if row.name in _ASKS_FOR_FILES]
+        stack += [
+            v
+            for v, row in self.values_of(Library)
+            if row.name in _FILE_FUNCTIONS or row.name.startswith("yaml.")
+        ]
+        users = self.users
+        tested: dict[ValueId, list[ValueId]] = {}
+        for value, select in self.values_of(Select):
+            tested.setdefault(select.test, []).append(value)
+        for value, ran in self.values_of(Ran):
+            tested.setdefault(self.loops[ran.loop].over, []).append(value)
+        found = bytearray(len(self.values))
+        while stack:
+            at = stack.pop()
+            if not found[at]:
+                found[at] = 1
+                stack += users.get(at, ())
+                stack += tested.get(at, ())
+        return found
+
+    @cached_property
+    def constants(self) -> dict[ValueId, Any]:
+        """What the values that do not vary are known to be, for those that evaluate them."""
+        return {}
+
+    @cached_property
+    def constant_truths(self) -> dict[ValueId, bool | None]:
+        """Of the values that do not vary, whether they are true, as far as somebody asked."""
+        return {}
+
+    @cached_property
+    def guard_of(self) -> list[int]:
+        """The guard of each event."""
+        return [event.guard for event in self.events]
 
     @cached_property
     def _made(self) -> dict[str, frozenset[ValueId]]:
@@ -621,7 +665,7 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
             any(root.kind == "load" for root in self.roots)
             or any(row.name in ("exists", "is_file") for _, row in self.values_of(Attribute))
             or any(
-                row.name in ("os.path.exists", "os.path.isfile") or row.name.startswith("yaml.")
+                row.name in _FILE_FUNCTIONS or row.name.startswith("yaml.")
                 for _, row in self.values_of(Library)
             )
         )

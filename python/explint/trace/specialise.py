@@ -43,6 +43,9 @@ class Absent:
 
 
 ABSENT: Final = Absent()
+_AT_RUN_TIME: Final = Unknown("it is made at run time")
+_OF_LIBRARY: Final = Unknown("it comes from a library")
+_MISSING: Final = Unknown("a config key is missing")
 MAYBE: Final = Unknown("it may have been set, or not, before")
 """Stands in a config where a key may be absent; other unknowns are surely there."""
 MANDATORY: Final = Unknown("it is mandatory, and nobody gives it")
@@ -86,6 +89,10 @@ class Env(msgspec.Struct):
     _values: dict[int, Any] = msgspec.field(default_factory=dict)
     _truths: dict[int, object] = msgspec.field(default_factory=dict)
     _guards: dict[int, bool | None] = msgspec.field(default_factory=dict)
+    _varying: bytearray = msgspec.field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self._varying = self.entry.varying
 
     def tree(self, root: int, version: int) -> Tree:
         """What a config object holds after the first ``version`` events."""
@@ -135,7 +142,13 @@ def _truth(value: f.ValueId, env: Env, depth: int) -> bool | None:
     known = env._truths.get(value, env)
     if known is not env:
         return cast("bool | None", known)
-    truth = None if depth > _DEPTH else _truth_of(value, env, depth)
+    constants = None if env._varying[value] else env.entry.constant_truths
+    if constants is not None and value in constants:
+        truth = constants[value]
+    else:
+        truth = None if depth > _DEPTH else _truth_of(value, env, depth)
+        if constants is not None:
+            constants[value] = truth
     env._truths[value] = truth
     return truth
 
@@ -300,7 +313,7 @@ def _got(row: f.CallValue, callee: f.Attribute, env: Env, depth: int) -> Any:  #
     """What ``mapping.get(key, default)`` gives."""
     of, *given = (_evaluate(v, env, depth) for v in (callee.of, *row.args))
     if not isinstance(of, Mapping) or given[0] is ABSENT or isinstance(given[0], Unknown):
-        return Unknown("it is made at run time")
+        return _AT_RUN_TIME
     return _guarded(of.get, *given)
 
 
@@ -329,7 +342,14 @@ _TYPES: Final[Mapping[str, type]] = {
 def _evaluate(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
     if value in env._values:
         return env._values[value]
-    result = Unknown("it is nested too deep") if depth > _DEPTH else _compute(value, env, depth + 1)
+    constants = None if env._varying[value] else env.entry.constants
+    if constants is not None and value in constants:
+        result = constants[value]
+    else:
+        too_deep = depth > _DEPTH
+        result = Unknown("it is nested too deep") if too_deep else _compute(value, env, depth + 1)
+        if constants is not None:
+            constants[value] = result
     env._values[value] = result
     return result
 
@@ -349,9 +369,9 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             if isinstance(of, PurePosixPath) and row.name in _PATH_ATTRIBUTES:
                 found = _guarded(getattr, of, row.name)
                 return list(found) if row.name == "parents" else found
-            return Unknown("it comes from a library")
+            return _OF_LIBRARY
         case f.Library():
-            return Unknown("it comes from a library")
+            return _OF_LIBRARY
         case f.UnknownValue():
             return Unknown(_REASONS.get(row.reason, row.reason))
         case f.Integer():
@@ -432,7 +452,7 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             return Unknown("it is an argument from outside")
         case f.Element() | f.Index() | f.Key():
             return Unknown("it differs from one iteration to the next")
-    return Unknown("it is made at run time")
+    return _AT_RUN_TIME
 
 
 def _never_none(value: f.ValueId, env: Env, depth: int) -> bool:
@@ -478,7 +498,7 @@ _REASONS: Final[Mapping[str, str]] = {
 
 
 def _unknown(operand: object) -> Unknown:
-    return operand if isinstance(operand, Unknown) else Unknown("a config key is missing")
+    return operand if isinstance(operand, Unknown) else _MISSING
 
 
 def _guarded(function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
@@ -577,7 +597,7 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
         path = _evaluate(row.args[0], env, depth)
         return posixpath.join(PACKAGE, str(path)) if own_path(path) else _unknown(path)
     if row.event is not None or row.kwargs:
-        return Unknown("it is made at run time")
+        return _AT_RUN_TIME
     if isinstance(callee, f.Library) and callee.name == "isinstance" and len(row.args) == 2:
         kind = env.entry.values[row.args[1]]
         of = _evaluate(row.args[0], env, depth)
@@ -594,13 +614,13 @@ def _call(row: f.CallValue, env: Env, depth: int) -> Any:  # noqa: ANN401
         if of is ABSENT or isinstance(of, Unknown):
             return _unknown(of)
         if not isinstance(of, str):
-            return Unknown("it is made at run time")
+            return _AT_RUN_TIME
         return _guarded(getattr(of, callee.name), *args)
     function = None
     if isinstance(callee, f.Library):
         function = _BUILTINS.get(callee.name) or _PATH_FUNCTIONS.get(callee.name)
     if function is None:
-        return Unknown("it is made at run time")
+        return _AT_RUN_TIME
     if function is not range and any(isinstance(a, range) and len(a) > _ITEMS for a in args):
         return Unknown("the result is too large")
     return _guarded(function, *args)
@@ -732,7 +752,7 @@ def same_tree(one: Tree, other: Tree) -> bool:
     return bool(one == other) and isinstance(one, str | int | None)
 
 
-_CHANGES: Final = frozenset({f.Make, f.Write, f.Forget})
+_CHANGES: Final = (f.Make, f.Write, f.Forget)
 """The events that make a config or change one."""
 
 
@@ -749,15 +769,12 @@ def specialise(
     the code can load.
     """
     env = Env(entry, exceptions, files)
-    states: list[bool | None] = []
     guards = env._guards
     guards[0] = True
-    for number, event in enumerate(entry.events):
-        guard = event.guard
-        # Most events share their guard with the one before.
-        state = guards[guard] if guard in guards else decide(guard, env)
-        states.append(state)
-        if state is False or type(event) not in _CHANGES:
+    # What does not change a config can be decided behind: a config value says as of when it is.
+    for number, event in entry.events_of(*_CHANGES):
+        state = decide(event.guard, env)
+        if state is False:
             continue
         version = number + 1
         match event:
@@ -769,7 +786,10 @@ def specialise(
             case f.Forget():
                 for path in event.paths:
                     _change(path, MAYBE, version, env, sure=False)
-    return Specialised(env, states)
+    for guard in set(entry.guard_of):
+        if guard not in guards:
+            decide(guard, env)
+    return Specialised(env, [guards[guard] for guard in entry.guard_of])
 
 
 def _made(root: f.Root, config: Tree, env: Env, version: int) -> Tree:
@@ -780,7 +800,7 @@ def _made(root: f.Root, config: Tree, env: Env, version: int) -> Tree:
     sources = [as_tree(s, env, version) for s in root.sources]
     match root.kind, sources:
         case (("copy" | "container" | "create"), [one]):
-            return Unknown("a config key is missing") if one is ABSENT else one
+            return _MISSING if one is ABSENT else one
         case "merge", [first, *rest]:
             for other in rest:
                 first = merged(first, other)
@@ -875,7 +895,7 @@ def _write(event: f.Write, state: bool | None, version: int, env: Env) -> None:
     sure = state is True
     value = ABSENT if event.how == "delete" else as_tree(event.value, env, version)
     if value is ABSENT and event.how != "delete":
-        value = Unknown("a config key is missing")
+        value = _MISSING
     row = env.entry.values[event.at]
     if isinstance(row, f.Config) and event.how in ("setdefault", "merge"):
         before = lookup(row.root, row.path, version, env)
