@@ -88,8 +88,8 @@ def misbehaving(options: judging.JudgingOptions) -> Callable[[Package], bytes]:
 def same(one: Rows, other: Rows) -> None:
     """Compares rows so that a difference is short to read."""
     for a, b in zip(*map(_flat, (one, other)), strict=True):
-        assert a == b
+        assert a == b, [(k, a[k], b[k]) for k in a if a[k] != b.get(k)]
 
 
 def _flat(rows: Rows) -> list[Any]:
-    return [msgspec.to_builtins(r) for part in rows for r in part]
+    return [msgspec.structs.asdict(r) for part in rows for r in part]

@@ -270,6 +270,8 @@ def serve() -> None:
     target, setting, memory = pickle.load(source)
     if memory is not None:
         _limit(memory)
+        # Whoever was to end a process that hangs may be gone himself.
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
     module, _, name = target.partition(":")
     function: Callable[[Any], Any] = getattr(import_module(module), name)(setting)
     answer: tuple[bool, Any] = (True, None)
@@ -284,6 +286,12 @@ def serve() -> None:
             answer = (True, function(item))
         except BaseException as error:  # noqa: BLE001 - a panic of the core is no Exception
             answer = (False, f"{type(error).__name__}: {error}")
+
+
+def _outlive(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _limit(memory: int) -> None:

@@ -71,7 +71,7 @@ class AuditOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``timeout`` bounds the seconds and ``memory`` the bytes that one package may take. ``jobs`` is
     the number of processes, 0 for one per processor. ``cache`` is the folder of known answers, None
-    for none. ``engine`` is ``local`` or ``ray``; ``address`` is that of the Ray cluster.
+    for none. ``address`` is that of a Ray cluster.
     """
 
     sources: tuple[str, ...]
@@ -82,6 +82,7 @@ class AuditOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 60.0
     memory: int = 2 << 30
     cache: Path | None = None
+    address: str | None = None
     overwrite: bool = False
     part_rows: int = PART_ROWS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,10 @@ def audit() -> None:
 @click.option("--inherit", is_flag=True, help="Fill what a partial package leaves out from the "
               "one before it in its series.")  # fmt: skip
 @click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
+              help="Where packages are judged.  [default: local]")  # fmt: skip
+@click.option("--address", metavar="ADDRESS",
+              help="Ray cluster; without it --engine ray starts one of its own.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=0), default=0, metavar="N",
               help="Processes; 0 for one per processor.  [default: 0]")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, metavar="SECONDS",
@@ -116,6 +121,8 @@ def run(
     history: bool,
     inherit: bool,
     profile: str | None,
+    engine: str,
+    address: str | None,
     jobs: int,
     timeout: float,
     memory: int,
@@ -135,6 +142,8 @@ def run(
     """
     if no_cache and cache is not None:
         raise click.UsageError("--no-cache keeps no answers, so it excludes --cache.", ctx)
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address is that of a Ray cluster: add --engine ray.", ctx)
     if not sources and not manifests:
         raise click.UsageError("name at least one SOURCE.", ctx)
     if sources.count("-") > 1:
@@ -163,22 +172,29 @@ def run(
         timeout=timeout,
         memory=memory << 20,
         cache=None if no_cache else folder,
+        address=address,
         overwrite=overwrite,
     )
-    ctx.exit(_audit(options, quiet=quiet))
+    ctx.exit(_audit(options, engine, quiet=quiet))
 
 
-def _audit(options: AuditOptions, *, quiet: bool) -> int:
-    from explint.audit import run as engine
+def _audit(options: AuditOptions, engine: str, *, quiet: bool) -> int:
+    from explint.audit.run import Engine, LocalEngine
+    from explint.audit.run import audit as audit_of
     from explint.audit.store import StoreError
     from explint.cli.audit_progress import AuditProgress
     from explint.cli.interrupts import Interrupts
     from explint.protocol import ProfileError
 
+    start: Callable[[AuditOptions], Engine] = LocalEngine
+    if engine == "ray":
+        from explint.audit.ray_engine import RayEngine
+
+        start = RayEngine
     enabled = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     try:
         with AuditProgress(sys.stderr, enabled=enabled) as progress, Interrupts() as interrupts:
-            about = engine.audit(options, watch=progress.show, hold=interrupts.held)
+            about = audit_of(options, engine=start, watch=progress.show, hold=interrupts.held)
     except StoreError as problem:
         raise Trouble(str(problem), problem.help) from None
     except ProfileError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from explint.audit.inputs import InputOptions
 
 _INSTALL = "install it with: pip install 'explint[audit]'"
+_READ_BYTES = 1 << 20
 _ROWS = (".jsonl", ".ndjson", ".traj")
 
 
@@ -84,7 +86,8 @@ def _one(
         yield from _folder(store, path, location, options, meter)
         return
     size = store.size(path)
-    with store.open(path, "rb") as file:
+    # fsspec's own files cannot bound a line.
+    with io.BufferedReader(store.open(path, "rb"), _READ_BYTES) as file:
         if is_table(location):
             yield from table_items(file, location, options, meter)
         elif location.lower().endswith(_ROWS):
