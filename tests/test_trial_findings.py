@@ -173,7 +173,9 @@ def test_crash(trial: Trial) -> None:
     line = trial.line(TRAIN, "settings.warmup")
     assert places([found]) == [("run/crash", TRAIN, line)]
     assert found.message.startswith("The run ends here with ConfigAttributeError: ")
-    assert "warmup" in found.message
+    assert found.message.endswith("Key 'warmup' is not in struct (`run.training.warmup`).")
+    text = (trial.folder / TRAIN).read_text(encoding="utf-8").splitlines()[found.line - 1]
+    assert text[found.column - 1 : found.end_column - 1] == "settings.warmup"
     told = {(r.path, r.line): r.message for r in found.related}
     assert told[TRAIN, trial.line(TRAIN, "best_accuracy = train(run_cfg, run)")] == (
         "`run_experiment` calls it here."

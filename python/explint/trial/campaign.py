@@ -333,11 +333,11 @@ def _join(planned: Planned, check: CheckOptions) -> Item:
 def _seen(planned: Planned) -> Seen:
     """What the runs of a package add to its report."""
     from explint.trial.events import Observation, read
-    from explint.trial.findings import findings
+    from explint.trial.findings import findings, joined
 
     if planned.problem:
         return Seen(notes=(planned.problem,), complete=False)
-    found: dict[Finding, None] = {}
+    found: list[Finding] = []
     notes: list[str] = []
     decided = True
     complete = True
@@ -346,7 +346,14 @@ def _seen(planned: Planned) -> Seen:
         if outcome is None:
             return Seen(notes=("The trial was not finished.",), complete=False)
         observation = Observation() if outcome.events is None else read(outcome.events)
-        found.update(dict.fromkeys(findings(planned.package, outcome, observation, planned.static)))
+        found += findings(
+            planned.package,
+            outcome,
+            observation,
+            planned.static,
+            profile=planned.profile,
+            prepared=job.prepared,
+        )
         name = job.run_id or "its command"
         notes.append(f"Trial of {name}: {sentence(outcome)}")
         complete = complete and not outcome.problem and not outcome.interrupted
@@ -357,7 +364,9 @@ def _seen(planned: Planned) -> Seen:
         # Bounds from outside prove nothing about the package's own.
         bounded = any(job.enforce for job in planned.jobs)
         settles = tuple(n for n in _CRITERIA if not (bounded and n == _TRIAL))
-    return Seen(findings=tuple(found), settles=settles, notes=tuple(notes), complete=complete)
+    return Seen(
+        findings=tuple(joined(found)), settles=settles, notes=tuple(notes), complete=complete
+    )
 
 
 def sentence(outcome: Outcome) -> str:

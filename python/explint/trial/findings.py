@@ -148,11 +148,13 @@ class _Run:
         message: str,
         help: str,
         related: Sequence[Related] = (),
+        *,
+        frame: Frame | None = None,
     ) -> Finding:
         row = rules_by_name()[rule]
         place = place if place is not None and place.path in self.package.files else None
         path, line = (self.entry, 1) if place is None else (place.path, place.line)
-        column = self._column(path, line)
+        column, end_line, end_column = self._span(path, line, frame)
         outcome = self.outcome
         return Finding(
             rule=row.name,
@@ -164,8 +166,8 @@ class _Run:
             path=path,
             line=line,
             column=column,
-            end_line=line,
-            end_column=max(column, len(self._line(path, line).rstrip()) + 1),
+            end_line=end_line,
+            end_column=end_column,
             criteria=row.criteria,
             related=tuple(related)[:MOST_RELATED],
             runs=() if outcome.run_id is None else (outcome.run_id,),
@@ -278,7 +280,8 @@ class _Run:
             message = (
                 f"A process of the {what} ends here with {_told(error)}, which goes unnoticed."
             )
-        yield self._finding(rule, place, message, _advice(error, module), related)
+        frame = error.inside[-1] if error.inside and error.source is None else None
+        yield self._finding(rule, place, message, _advice(error, module), related, frame=frame)
 
     def _unexplained(self) -> Iterator[Finding]:
         """An exit code or a signal without an exception that was seen."""
@@ -385,9 +388,19 @@ class _Run:
         lines = ((file.text if file is not None else None) or "").splitlines()
         return lines[line - 1] if 0 < line <= len(lines) else ""
 
-    def _column(self, path: str, line: int) -> int:
+    def _span(self, path: str, line: int, frame: Frame | None) -> tuple[int, int, int]:
+        """First column, last line and column past the end: of an expression, else of the line."""
+        if (
+            frame is not None
+            and frame.span is not None
+            and (frame.path, frame.line) == (path, line)
+        ):
+            first, last, past = frame.span
+            column = _characters(self._line(path, line), first) + 1
+            return column, last, _characters(self._line(path, last), past) + 1
         text = self._line(path, line)
-        return len(text) - len(text.lstrip()) + 1
+        column = len(text) - len(text.lstrip()) + 1
+        return column, line, max(column, len(text.rstrip()) + 1)
 
     # What stands beside a crash ---------------------------------------------------------------
 
@@ -431,19 +444,9 @@ class _Run:
         statement = self._statement(frame.path, frame.line)
         if statement is None:
             return []
-        found = []
-        told: list[str] = []
-        for chain in _chains(statement, frame.line):
-            if any(longer.startswith(f"{chain}.") for longer in told):
-                continue
-            read = [k for k in error.config if k == chain or k.startswith(f"{chain}.")]
-            told += [chain] if read else []
-            for key in read[:3]:
-                path, line, full = self._defined(key, error.config[key])
-                value = _short(error.config[key])
-                if path is not None:
-                    message = f"`{full}` was {value} in this run."
-                    found.append(Related(path=path, line=line, message=message))
+        found: list[Related] = []
+        for chains in _chains(statement, frame):
+            found = found or self._read_by(chains, error.config)
         values = error.values[-1] if error.values else {}
         names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
         shapes = [f"`{name}` was {_short(values[name])}" for name in values if name in names]
@@ -451,6 +454,21 @@ class _Run:
             message = f"{', '.join(shapes[:5])}."
             found.append(Related(path=frame.path, line=frame.line, message=message))
         return found[:6]
+
+    def _read_by(self, chains: Sequence[str], config: dict[str, str]) -> list[Related]:
+        found = []
+        told: list[str] = []
+        for chain in chains:
+            if any(longer.startswith(f"{chain}.") for longer in told):
+                continue
+            read = [key for key in config if key == chain or key.startswith(f"{chain}.")]
+            told += [chain] if read else []
+            for key in read[:3]:
+                path, line, full = self._defined(key, config[key])
+                if path is not None:
+                    message = f"`{full}` was {_short(config[key])} in this run."
+                    found.append(Related(path=path, line=line, message=message))
+        return found
 
     def _defined(self, key: str, value: str) -> tuple[str | None, int, str]:
         """Where the files give a config value its value, and its full path."""
@@ -722,19 +740,24 @@ def _is_unmoved(optimizer: Optimizer) -> bool:
     )
 
 
-def _chains(statement: ast.stmt, line: int) -> list[str]:
-    """The dotted paths that a line reads, else the statement it belongs to, the longest first.
+def _chains(statement: ast.stmt, frame: Frame) -> Iterator[list[str]]:
+    """The dotted paths that the failing expression reads, then those of its line and of its
+    statement; each time the longest first.
 
     ``cfg.run.model`` is read by each of ``cfg.run.model``, ``cfg["run"].model`` and
     ``cfg.run.get("model")``.
     """
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, int]] = {}
     for node in ast.walk(statement):
         path = _dotted(node)
         if path is not None and "." in path and isinstance(node, ast.expr):
-            found.setdefault(path, node.lineno)
-    here = [path for path, at in found.items() if at == line]
-    return sorted(here or found, key=lambda path: -path.count("."))
+            found.setdefault(path, (node.lineno, node.col_offset))
+    ordered = sorted(found, key=lambda path: -path.count("."))
+    if frame.span is not None:
+        first, last, past = frame.span
+        yield [path for path in ordered if (frame.line, first) <= found[path] < (last, past)]
+    yield [path for path in ordered if found[path][0] == frame.line]
+    yield ordered
 
 
 def _dotted(node: ast.AST) -> str | None:
@@ -761,7 +784,10 @@ def _told(error: Error) -> str:
     """An exception in one clause, without a full stop."""
     name = error.type.rpartition(".")[2]
     text = next((line.strip() for line in error.text.splitlines() if line.strip()), "")
-    return name if not text else f"{name}: {_short(text.rstrip('.'))}"
+    key = re.search(r"^\s*full_key: (\S+)$", error.text, re.M)
+    # OmegaConf tells on a line of its own which key of the whole config it is.
+    where = f" (`{key[1]}`)" if key else ""
+    return name if not text else f"{name}: {_short(text.rstrip('.'))}{where}"
 
 
 def _advice(error: Error, module: str | None) -> str:
@@ -777,6 +803,11 @@ def _advice(error: Error, module: str | None) -> str:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+
+
+def _characters(line: str, offset: int) -> int:
+    """How many characters the first bytes of a line are."""
+    return len(line.encode()[:offset].decode(errors="ignore"))
 
 
 def _last_words(tail: str) -> str:

@@ -7,6 +7,7 @@ is still being handled then, so ``sys.exit`` is where it can be seen.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import sys
 import threading
@@ -64,7 +65,7 @@ def _note_exit(status: object) -> None:
         note(error, "exit")
         return
     frames = [f for f in _outer(sys._getframe(1)) if not is_mine(f)][-MOST_FRAMES:]
-    emit("exit", status=brief(status), frames=[_place(f, f.f_lineno) for f in frames])
+    emit("exit", status=brief(status), frames=[_place(f, f.f_lineno, f.f_lasti) for f in frames])
 
 
 @guarded
@@ -74,22 +75,22 @@ def note(error: BaseException, how: str, trial: int | None = None) -> None:
         return
     _seen.append(id(error))
     del _seen[:-64]
-    stack: list[tuple[FrameType, int]] = []
+    stack: list[tuple[FrameType, int, int]] = []
     trace = error.__traceback__
     while trace is not None:
-        stack.append((trace.tb_frame, trace.tb_lineno))
+        stack.append((trace.tb_frame, trace.tb_lineno, trace.tb_lasti))
         trace = trace.tb_next
     first = stack[0][0] if stack else sys._getframe(2)
-    stack[:0] = [(frame, frame.f_lineno) for frame in _outer(first.f_back)]
+    stack[:0] = [(frame, frame.f_lineno, frame.f_lasti) for frame in _outer(first.f_back)]
     stack = [item for item in stack if not is_mine(item[0])][-MOST_FRAMES:]
     inside = [item for item in stack if relative(item[0].f_code.co_filename)]
     event: dict[str, Any] = {
         "how": how,
         "type": _name(type(error)),
         "text": brief(_text(error)),
-        "frames": [_place(frame, line) for frame, line in stack],
-        "values": [_values(frame) for frame, _ in inside[-FRAMES_WITH_VALUES:]],
-        "config": _configs([frame for frame, _ in reversed(inside)]),
+        "frames": [_place(*item) for item in stack],
+        "values": [_values(frame) for frame, _, _ in inside[-FRAMES_WITH_VALUES:]],
+        "config": _configs([frame for frame, _, _ in reversed(inside)]),
     }
     if isinstance(error, SyntaxError) and error.filename:
         event["source"] = [relative(error.filename) or error.filename, error.lineno or 1]
@@ -122,9 +123,17 @@ def _outer(frame: FrameType | None) -> list[FrameType]:
     return found[::-1]
 
 
-def _place(frame: FrameType, line: int) -> list[Any]:
+def _place(frame: FrameType, line: int, instruction: int) -> list[Any]:
+    """A frame as an event holds it; in the package with the span of the expression, in bytes."""
     path = relative(frame.f_code.co_filename)
-    return [path or frame.f_code.co_filename, line, frame.f_code.co_name, path is not None]
+    place = [path or frame.f_code.co_filename, line, frame.f_code.co_name, path is not None]
+    # Python says from 3.11 on which expression an instruction belongs to.
+    positions = getattr(frame.f_code, "co_positions", None)
+    if path is not None and positions is not None:
+        span = next(itertools.islice(positions(), instruction // 2, None), None)
+        if span is not None and None not in span and span[0] == line:
+            place += [span[2], span[1], span[3]]
+    return place
 
 
 def _values(frame: FrameType) -> dict[str, str]:
