@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,13 +197,19 @@ def read(path: Path) -> ConfigFile:
     return ConfigFile(path, table)
 
 
+@cache
+def _fields() -> tuple[msgspec.structs.FieldInfo, ...]:
+    # Their types are resolved anew every time.
+    return msgspec.structs.fields(Config)
+
+
 def load(file: ConfigFile) -> Config:
     """Checks the table of a file and makes a Config of it.
 
     Raises ConfigError with the key for an unknown key (with the nearest known one) and for a value
     of the wrong type. Rule names are checked later, by Settings, since they need the rule table.
     """
-    known = [f.encode_name for f in msgspec.structs.fields(Config)]
+    known = [f.encode_name for f in _fields()]
     for key in file.table:
         if key not in known:
             raise ConfigError(
@@ -382,7 +388,7 @@ def resolve(
         loaded = msgspec.structs.replace(loaded, baseline=beside)
     given = {k: v for k, v in (flags or {}).items() if v is not None and v != () and v is not False}
     origin = {}
-    for f in msgspec.structs.fields(Config):
+    for f in _fields():
         if f.name in given:
             origin[f.encode_name] = f"--{f.encode_name}"
         elif file is not None and f.encode_name in file.table:

@@ -107,6 +107,8 @@ def _mismatches(
     from explint.trace.specialise import Env as Bare
     from explint.trace.specialise import decide
 
+    if not entry.events_of(f.Mismatch):
+        return
     env = Bare(entry)
     certain = Certain(entry, env, lambda place: experiment.text(files[place.file]))
     for _, event in entry.events_of(f.Mismatch):

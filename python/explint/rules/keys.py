@@ -386,6 +386,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     files = execution.document.files
     certain = Certain.of(execution, experiment)
     taken: dict[tuple[int, Keys], tuple[str, int]] = {}
+    sections_of: dict[int, list[Keys]] = {}
     unknown_code = _hands_over(execution, experiment)
     # Code that asks whether a mandatory value is missing knows what it does.
     asks_nothing = not any(
@@ -393,9 +394,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         for text in (experiment.text(p) or "" for p in files)
     )
     run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
-    for number, event in execution.special.happening():
-        if type(event) is not f.Read:
-            continue
+    for number, event in execution.special.happening_of(f.Read):
         row = entry.values[event.at]
         if not isinstance(row, f.Config):
             continue
@@ -410,7 +409,7 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         if entry.roots[row.root].kind == "container" and event.how == "attribute":
             continue
         tree = env.tree(row.root, row.version)
-        cut = next((n for n in range(1, len(keys) + 1) if at_keys(tree, keys[:n]) is ABSENT), None)
+        cut = _first_absent(tree, keys)
         dangling = None
         if cut is None:
             cut, dangling = _raising(tree, keys)
@@ -430,6 +429,9 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         full = (*before, *keys)
         holds = tree if lead.files else execution.tree
         whole = at_keys(holds, full[: len(before) + cut])
+        if id(holds) not in sections_of:
+            sections_of[id(holds)] = list(_sections(holds, ()))
+        sections = sections_of[id(holds)]
         if not lead.files and whole is not ABSENT and dangling is None:
             # The program took away what was composed: nothing the configs could repair.
             continue
@@ -443,7 +445,9 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
             local=tuple(keys[:cut]),
             root=row.root,
             version=row.version,
-            right=_elsewhere(holds, full, len(before) + cut) if not (lead.files and before) else (),
+            right=()
+            if lead.files and before
+            else _elsewhere(holds, full, len(before) + cut, sections),
             taken=None if source == here else source,
             parent=parent,
             run_id=execution.run_id,
@@ -457,11 +461,22 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
         )
 
 
+def _first_absent(tree: object, keys: Sequence[str | int]) -> int | None:
+    """How many keys lead to where a config has nothing; None where all are there."""
+    at = tree
+    for number, key in enumerate(keys, start=1):
+        at = at_keys(at, (key,))
+        if at is ABSENT:
+            return number
+    return None
+
+
 def _raising(tree: object, keys: Sequence[str | int]) -> tuple[int | None, str | None]:
     """How many keys lead to a value that is there and raises when it is read, and why: an
     interpolation that leads nowhere, or ``???``."""
-    for n in range(1, len(keys) + 1):
-        value = at_keys(tree, keys[:n])
+    value = tree
+    for n, key in enumerate(keys, start=1):
+        value = at_keys(value, (key,))
         if isinstance(value, Dangling) or value is MANDATORY:
             return n, value.reason
     return None, None
@@ -583,9 +598,10 @@ def _unloaded(execution: Execution, full: Keys, files: Sequence[RunConfig]) -> s
     return None
 
 
-def _elsewhere(tree: Mapping[str | int, Any], full: Keys, cut: int) -> tuple[Keys, ...]:
+def _elsewhere(
+    tree: Mapping[str | int, Any], full: Keys, cut: int, sections: Sequence[Keys]
+) -> tuple[Keys, ...]:
     """The paths at which the config does hold what is read, fewest sections off first."""
-    sections = list(_sections(tree, ()))
     for wanted in dict.fromkeys((full, full[:cut])):
         for depth in range(1, _DEEPEST_SECTION + 1):
             found = [
@@ -642,6 +658,7 @@ class Certain:
         self.env = env
         self._text = text
         self._known: dict[int, bool] = {}
+        self._happening: dict[int, bool] = {}
         self._raising: set[int] | None = None
 
     @classmethod
@@ -656,20 +673,25 @@ class Certain:
 
     def happens(self, guard: int) -> bool:
         """Whether an event under the guard happens in this sense."""
-        while guard:
-            row = self.entry.guards[guard]
-            truth = condition(row.condition, self.env)
-            value = self.entry.values[row.condition]
-            if isinstance(value, f.Raised):
-                if row.expected or not self.ends_in_error(row, value.attempt):
-                    return False
-            elif truth is None:
-                if not self._free(row.condition, 0):
-                    return False
-            elif truth != row.expected:
-                return False
-            guard = row.parent
-        return True
+        known = self._happening
+        chain = []
+        while guard and guard not in known:
+            chain.append(guard)
+            guard = self.entry.guards[guard].parent
+        happens = known[guard] if guard else True
+        for one in reversed(chain):
+            happens = happens and self._is_met(self.entry.guards[one])
+            known[one] = happens
+        return happens
+
+    def _is_met(self, guard: f.Guard) -> bool:
+        truth = condition(guard.condition, self.env)
+        value = self.entry.values[guard.condition]
+        if isinstance(value, f.Raised):
+            return not guard.expected and self.ends_in_error(guard, value.attempt)
+        if truth is None:
+            return self._free(guard.condition, 0)
+        return truth == guard.expected
 
     def ends_in_error(self, guard: f.Guard, attempt: int) -> bool:
         """Whether an error inside the ``try`` that the guard stands for is raised again.
@@ -685,10 +707,9 @@ class Certain:
         """Whether the first handler of a ``try`` ends in another exception."""
         if self._raising is None:
             self._raising = set()
-            for event in self.entry.events:
-                ends = isinstance(event, f.Raise) or (
-                    isinstance(event, f.LibraryCall) and event.name == "sys.exit"
-                )
+            ends: list[f.Event] = [e for _, e in self.entry.events_of(f.Raise)]
+            ends += [e for _, e in self.entry.events_of(f.LibraryCall) if e.name == "sys.exit"]
+            for event in ends:
                 row = self.entry.guards[event.guard]
                 value = self.entry.values[row.condition]
                 if isinstance(value, f.UnknownValue) and value.reason == "exception":
@@ -697,7 +718,7 @@ class Certain:
                     # Whether the handler's type fits stands between.
                     row = self.entry.guards[row.parent]
                     value = self.entry.values[row.condition]
-                if ends and row.expected and isinstance(value, f.Raised):
+                if row.expected and isinstance(value, f.Raised):
                     self._raising.add(value.attempt)
         return attempt in self._raising
 
@@ -823,10 +844,12 @@ def _new_keys(execution: Execution, experiment: Experiment) -> Iterator[_NewKey]
     # Keys that a struct does not take are not there after the attempt either.
     refused: set[tuple[int, Keys]] = set()
     unknown_code = _hands_over(execution, experiment)
-    for number, event in execution.special.happening():
-        if number >= unknown_code:
-            return
-        if isinstance(event, f.LibraryCall) and event.name.endswith("flag_override"):
+    overridden = next(
+        (n for n, e in execution.special.happening_of(f.LibraryCall)
+         if e.name.endswith("flag_override")), unknown_code
+    )  # fmt: skip
+    for number, event in execution.special.happening_of(f.Make, f.Write, f.Flag):
+        if number >= unknown_code or number >= overridden:
             return
         if isinstance(event, f.Make):
             yield from _merged_keys(event, number, execution, structs, certain)
@@ -882,7 +905,7 @@ def _new_key(
         name=name,
         path=execution.document.files[event.place.file],
         place=event.place,
-        right=_elsewhere(execution.tree, name, len(name)),
+        right=_elsewhere(execution.tree, name, len(name), list(_sections(execution.tree, ()))),
         run_id=execution.run_id,
         mode=execution.mode,
         merged=merged,

@@ -637,7 +637,7 @@ def _read_elsewhere(experiment: Experiment, runs: Sequence[Program]) -> bool:
                     places.setdefault(str(last.value), set()).add(where)
     words = code_words(experiment)
     evaluation = {p for p, job in experiment.profile.files.jobs.items() if job == "evaluate"}
-    for name in different & words:
+    for name in (name for name in different if name in words):
         mention = re.compile(
             rf"""\.{re.escape(name)}\b(?!\s*\()|["'][\w.]*\b{re.escape(name)}["']"""
         )

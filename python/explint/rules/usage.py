@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from explint.compose.yaml import YamlDocument
@@ -14,13 +14,16 @@ from explint.rules.cli import NOT_WHOLE
 from explint.rules.executions import Execution, executions
 from explint.rules.keys import Keys, lead_of
 from explint.rules.registry import Hit, Unknown, rule
-from explint.trace.specialise import YAML_LOADERS
+from explint.trace import facts as f
+from explint.trace.specialise import YAML_LOADERS, evaluate
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment, RunConfig
     from explint.trace.facts import EntryTrace, Place, TraceDocument
     from explint.trace.specialise import Specialised
 
+_WORD: Final = regex(r"\w+")
+_INTERPOLATION: Final = regex(r"\$\{([^}]*)")
 _EXPONENT: Final = regex(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 _OPTIMIZERS: Final = ("torch.optim.", "transformers.AdamW", "transformers.optimization.")
 _NUMBERS: Final = frozenset({"lr", "weight_decay", "eps", "momentum", "alpha", "dampening"})
@@ -97,9 +100,6 @@ def number_read_as_string(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """
     if not any("yaml" in text and "load" in text for text in _sources(experiment)):
         return
-    from explint.trace import facts as f
-    from explint.trace.specialise import evaluate
-
     found: dict[tuple[str, int, int], tuple[str, Place]] = {}
     for document, special in _programs(experiment):
         entry = special.env.entry
@@ -246,8 +246,6 @@ def hard_coded_parameter(experiment: Experiment) -> Iterator[Hit | Unknown]:
     taken = taken_whole(experiment)
     if taken is None:
         return
-    from explint.trace import facts as f
-
     found: dict[str, dict[tuple[str, int], tuple[Place, Any]]] = {}
     for one in executions(experiment):
         if not isinstance(one, Execution):
@@ -319,7 +317,6 @@ def not_a_dict(experiment: Experiment) -> Iterator[Hit | Unknown]:
     - [OmegaConf: to_container](https://omegaconf.readthedocs.io/en/2.3_branch/usage.html)
     """
     from explint.rules.keys import Certain
-    from explint.trace import facts as f
 
     found: dict[tuple[str, int, int], Hit] = {}
     for one in executions(experiment):
@@ -406,8 +403,6 @@ def _programs(experiment: Experiment) -> Iterator[tuple[TraceDocument, Specialis
 
 def _loaded(value: int, entry: EntryTrace) -> int | None:
     """What PyYAML loads, when a value is taken out of it."""
-    from explint.trace import facts as f
-
     for _ in range(_DEPTH):
         row = entry.values[value]
         match row:
@@ -425,11 +420,9 @@ def _loaded(value: int, entry: EntryTrace) -> int | None:
 
 def _changed(special: Specialised) -> set[int]:
     """The loaded documents that the program writes to: its numbers may be converted there."""
-    from explint.trace import facts as f
-
     entry = special.env.entry
     found: set[int | None] = set()
-    for _, event in special.happening():
+    for _, event in special.happening_of(f.Store, f.LibraryCall):
         if isinstance(event, f.Store):
             found.add(_loaded(event.of, entry))
         elif isinstance(event, f.LibraryCall) and event.name.endswith((".update", ".setdefault")):
@@ -449,8 +442,6 @@ def _with_dot(text: str) -> str:
 
 def _config_inside(value: int, one: Execution, depth: int) -> str | None:
     """DictConfig or ListConfig, when a value is or holds one."""
-    from explint.trace import facts as f
-
     row = one.trace.values[value]
     if depth > _DEPTH:
         return None
@@ -475,8 +466,6 @@ def _config_inside(value: int, one: Execution, depth: int) -> str | None:
 
 
 def _is_star(value: int, one: Execution) -> bool:
-    from explint.trace import facts as f
-
     return isinstance(one.trace.values[value], f.Star)
 
 
@@ -511,8 +500,6 @@ def _kind(row: Any, one: Execution) -> str | None:  # noqa: ANN401
 
 
 def _never_an_instance(condition: int, one: Execution) -> tuple[str, str] | None:
-    from explint.trace import facts as f
-
     row = one.trace.values[condition]
     if not isinstance(row, f.CallValue) or len(row.args) != 2:
         return None
@@ -561,18 +548,43 @@ def _sources(experiment: Experiment) -> list[str]:
     return found
 
 
-def code_words(experiment: Experiment) -> set[str]:
-    """Every word of the code, and of the interpolations in the configs."""
-    known: set[str] | None = experiment.shared.get("words of the code")
-    if known is not None:
+class Words:
+    """The words of some texts, looked for when they are asked for."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, word: object) -> bool:
+        if not isinstance(word, str):
+            return False
+        known = self._known.get(word)
+        if known is None:
+            is_word = _WORD.fullmatch(word) is not None
+            known = is_word and any(_stands_in(word, text) for text in self._texts)
+            self._known[word] = known
         return known
-    words = experiment.shared["words of the code"] = set[str]()
-    for text in _sources(experiment):
-        words.update(re.findall(r"\w+", text))
-    for path in experiment.package.files:
-        if path.endswith((".yaml", ".yml")):
-            for inside in re.findall(r"\$\{([^}]*)", experiment.text(path) or ""):
-                words.update(re.findall(r"\w+", inside))
+
+
+def _stands_in(word: str, text: str) -> bool:
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not any(c.isalnum() or c == "_" for c in (text[at - 1 : at], text[end : end + 1])):
+            return True
+        at = text.find(word, at + 1)
+    return False
+
+
+def code_words(experiment: Experiment) -> Words:
+    """Every word of the code, and of the interpolations in the configs."""
+    words: Words | None = experiment.shared.get("words of the code")
+    if words is None:
+        texts = list(_sources(experiment))
+        for path in experiment.package.files:
+            if path.endswith((".yaml", ".yml")):
+                texts += _INTERPOLATION.findall(experiment.text(path) or "")
+        words = experiment.shared["words of the code"] = Words(texts)
     return words
 
 
@@ -588,7 +600,7 @@ def _spread_names(experiment: Experiment) -> set[str]:
     return names
 
 
-def _unread(value: Any, at: Keys, words: set[str]) -> Iterator[Keys]:  # noqa: ANN401
+def _unread(value: Any, at: Keys, words: Words) -> Iterator[Keys]:  # noqa: ANN401
     """The uppermost keys below the sections that no word of the code is."""
     if not isinstance(value, dict):
         return
@@ -596,7 +608,7 @@ def _unread(value: Any, at: Keys, words: set[str]) -> Iterator[Keys]:  # noqa: A
         if not isinstance(key, str) or (not at and key not in _SECTIONS):
             continue
         if at and key not in words and not _NOTES.fullmatch(key.lower()):
-            if re.fullmatch(r"\w+", key):
+            if _WORD.fullmatch(key):
                 yield (*at, key)
             continue
         yield from _unread(inner, (*at, key), words)
@@ -629,36 +641,40 @@ def taken_whole(experiment: Experiment) -> set[Keys] | None:
 
 
 def _find_taken(experiment: Experiment) -> set[Keys] | None:
-    from explint.trace import facts as f
-
     taken: set[Keys] = set()
     ran = False
+    handed: dict[int, list[tuple[int, int]]] = {}
     for one in executions(experiment):
-        if not isinstance(one, Execution):
+        if not isinstance(one, Execution) or one.special.happening_of(f.Cut):
             return None
         ran = ran or one.run_id is not None
-        for _, event in one.special.happening():
-            values: list[int] = []
-            if isinstance(event, f.Cut):
-                return None
-            if isinstance(event, f.Read):
-                if event.how in ("iterate", "spread") or _is_dynamic(event.at, one):
-                    values = [event.at]
-            elif isinstance(event, f.LibraryCall):
-                # A Logger shows it, a tracker keeps it; everything else may use it.
-                if event.name in _LOOKED_AT or event.name.startswith("logging."):
-                    continue
-                values = [*event.args, *(v for _, v in event.kwargs)]
-            elif isinstance(event, f.Store):
-                values = [event.value]
-            for value in values:
-                _note_sections(value, one, taken, 0)
+        if id(one.trace) not in handed:
+            handed[id(one.trace)] = list(_handed(one.trace))
+        states = one.special.states
+        values = {v for number, v in handed[id(one.trace)] if states[number] is not False}
+        for _, event in one.special.happening_of(f.Read):
+            if event.how in ("iterate", "spread") or _is_dynamic(event.at, one):
+                values.add(event.at)
+        for value in values:
+            _note_sections(value, one, taken, 0)
     return taken if ran else None
 
 
-def _note_sections(value: int, one: Execution, taken: set[Keys], depth: int) -> None:
-    from explint.trace import facts as f
+def _handed(trace: f.EntryTrace) -> Iterator[tuple[int, int]]:
+    """The values that go to where anything may be done with them, with the events' numbers; those
+    that hold no section are left out."""
+    for number, event in trace.events_of(f.LibraryCall):
+        # A Logger shows it, a tracker keeps it; everything else may use it.
+        if event.name not in _LOOKED_AT and not event.name.startswith("logging."):
+            for value in (*event.args, *(v for _, v in event.kwargs)):
+                if trace.varying[value]:
+                    yield number, value
+    for number, store in trace.events_of(f.Store):
+        if trace.varying[store.value]:
+            yield number, store.value
 
+
+def _note_sections(value: int, one: Execution, taken: set[Keys], depth: int) -> None:
     row = one.trace.values[value]
     if depth > _DEPTH:
         return
@@ -684,7 +700,7 @@ def _note_sections(value: int, one: Execution, taken: set[Keys], depth: int) -> 
 
 def _note(row: Any, one: Execution, taken: set[Keys]) -> None:  # noqa: ANN401
     """Notes a section, or the one around a key that is known at run time only."""
-    from explint.trace.specialise import at_keys, evaluate
+    from explint.trace.specialise import at_keys
 
     env = one.special.env
     known: list[str | int] = []
@@ -705,13 +721,16 @@ def _note(row: Any, one: Execution, taken: set[Keys]) -> None:  # noqa: ANN401
 
 def _is_dynamic(at: int, one: Execution) -> bool:
     """Whether a key is read that is known at run time only."""
-    from explint.trace import facts as f
-    from explint.trace.specialise import evaluate
-
     row = one.trace.values[at]
-    return isinstance(row, f.Config) and not all(
-        isinstance(evaluate(part, one.special.env), str | int) for part in row.path
-    )
+    if not isinstance(row, f.Config):
+        return False
+    values, env = one.trace.values, one.special.env
+    for part in row.path:
+        key = values[part]
+        known = key.value if isinstance(key, f.Literal) else evaluate(part, env)
+        if not isinstance(known, str | int):
+            return True
+    return False
 
 
 def _unused(found: Mapping[Keys, list[RunConfig]]) -> Hit:
