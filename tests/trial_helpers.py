@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from explint.trial import sandbox as sandboxes
 from explint.trial.job import TrialJob
 from explint.trial.run import Limits
 
-PYPROJECT = """\
-[project]
-name = "tried"
-version = "0.1.0"
-requires-python = ">=3.11"
-dependencies = []
-"""
 
-
-def make_job(folder: Path, name: str, code: str, *, gpus: int = 0, seconds: float = 60) -> TrialJob:
+def make_job(
+    folder: Path,
+    name: str,
+    code: str,
+    *,
+    gpus: int = 0,
+    seconds: float = 60,
+    sandbox: sandboxes.Wish = "auto",
+) -> TrialJob:
     """A job whose package is one module, with its spec written."""
     source = folder / "sources" / name
     source.mkdir(parents=True)
@@ -34,6 +35,7 @@ def make_job(folder: Path, name: str, code: str, *, gpus: int = 0, seconds: floa
         python=Path(sys.executable),
         limits=Limits(seconds=seconds, patience=(2, 1)),
         observe=False,
+        sandbox=sandbox,
         gpus=gpus,
     )
     job.write()

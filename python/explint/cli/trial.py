@@ -156,7 +156,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--executor",
     "executor_name",
-    type=click.Choice(["local", "slurm"]),
+    type=click.Choice(["local", "slurm", "ray"]),
     default="local",
     show_default=True,
     help="Where runs are done.",
@@ -184,6 +184,14 @@ class Size(click.ParamType[int]):
     type=click.IntRange(min=1),
     metavar="MINUTES",
     help="Slurm: the job's time limit.  [default: --timeout and what ending takes]",
+)
+@click.option("--address", metavar="TEXT", help="Ray: the cluster; without it Ray starts here.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Ray: how often a run is begun anew whose node was lost.",
 )
 @click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="Processors for each run.")
 def trial(
@@ -330,6 +338,15 @@ def _executor(given: dict[str, Any], options: TrialOptions, *, quiet: bool) -> E
             concurrency=given["concurrency"],
         )
         return SlurmExecutor(wanted, options.out, tell=tell)
+    if given["executor_name"] == "ray":
+        from explint.trial.executors.ray import RayExecutor
+
+        return RayExecutor(
+            address=given["address"],
+            cpus=given["cpus"] or 1,
+            concurrency=given["concurrency"],
+            retries=given["retries"],
+        )
     from explint.trial.executors.local import LocalExecutor
 
     return LocalExecutor(concurrency=given["concurrency"], gpus_per_run=options.gpus)

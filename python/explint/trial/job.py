@@ -82,6 +82,11 @@ class TrialJob(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "outcome.json"
 
     @property
+    def owner(self) -> Path:
+        """The file that names the attempt that counts."""
+        return self.folder / "attempt"
+
+    @property
     def live(self) -> Path:
         """The file that says what the run uses now."""
         return self.folder / "live.json"

@@ -6,12 +6,14 @@ which schedulers end a job, ends the run in good order and is told in the outcom
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
 import socket
 import sys
 import threading
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -22,12 +24,19 @@ from explint.trial.run import run_command
 from explint.trial.sandbox import SandboxError
 from explint.trial.tree import Usage
 
+ATTEMPT = "EXPLINT_TRIAL_ATTEMPT"
+"""The variable in which an executor tells the worker how often the run was begun, this time too."""
+
+_PR_SET_PDEATHSIG = 1
+
 _LIVE = 0.5
 """Seconds between two answers to whoever watches."""
 
 
 def main() -> int:
     """Returns 0 when the outcome is written, whatever it says."""
+    # Whoever started this process may be killed, and nobody would be left to end the run.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     do_spec(sys.argv[1], visible_gpus=sys.argv[2] if len(sys.argv) > 2 else None)
     return 0
 
@@ -54,6 +63,8 @@ def do(
         shutil.rmtree(path, ignore_errors=True)
     for file in (places.log, job.result, job.live):
         file.unlink(missing_ok=True)
+    mine = uuid.uuid4().hex
+    appear(job.owner, mine.encode())
     shutil.copytree(job.source, places.package, symlinks=True)
     places = places.make()
     if visible_gpus is None:
@@ -90,7 +101,9 @@ def do(
         host=socket.gethostname(),
         notes=(*job.notes, *_attempts(), *outcome.notes),
     )
-    appear(job.result, to_json(outcome))
+    # An attempt that was taken for lost may still end; the one that was begun after it counts.
+    if job.owner.read_text() == mine:
+        appear(job.result, to_json(outcome))
     return outcome
 
 
@@ -131,8 +144,11 @@ def not_started(job: TrialJob, problem: str, *, interrupted: bool = False) -> Ou
 
 def _attempts() -> tuple[str, ...]:
     """That a scheduler began the run anew, after it had lost or put off an attempt."""
-    again = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return () if again == "0" else (f"Slurm began it anew (attempt {int(again) + 1}).",)
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "")
+    attempt = int(restarts) + 1 if restarts.isdigit() else 1
+    if os.environ.get(ATTEMPT, "").isdigit():
+        attempt = int(os.environ[ATTEMPT])
+    return () if attempt == 1 else (f"It was begun anew after it was lost (attempt {attempt}).",)
 
 
 def _observed(job: TrialJob, events: Path) -> dict[str, str]:

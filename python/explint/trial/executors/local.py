@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import TracebackType
 
@@ -98,8 +98,13 @@ class LocalExecutor:
         return Ended(job, f"its worker {ending(code)}: {last_line(said)}")
 
 
-def start_worker(job: TrialJob, visible_gpus: str | None = None) -> subprocess.Popen[bytes]:
-    """The process that does a job, in a session of its own: Ctrl-C ends it through its parent."""
+def start_worker(
+    job: TrialJob, visible_gpus: str | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """The process that does a job, in a session of its own: Ctrl-C ends it through its parent.
+
+    ``more`` are variables for the worker, not for the run.
+    """
     words = [sys.executable, "-P", "-m", "explint.trial.worker", str(job.spec)]
     if visible_gpus is not None:
         words.append(visible_gpus)
@@ -110,7 +115,7 @@ def start_worker(job: TrialJob, visible_gpus: str | None = None) -> subprocess.P
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": around},
+        env={**os.environ, "PYTHONPATH": around, **(more or {})},
         start_new_session=True,
     )
 
