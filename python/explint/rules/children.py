@@ -94,8 +94,17 @@ def _refused_hit(experiment: Experiment, group: _Refused, modes: int) -> Hit:
     ]
     if line != group.line:
         related.append(Related(path=group.path, line=group.line, message="The process is started."))
-    if group.is_syntax:
-        value = text.partition("=")[2]
+    value = text.partition("=")[2]
+    if group.is_syntax and value.startswith(("{", "[")) and len(value) > _LONGEST:
+        message = (
+            f"The whole section is handed to {group.child} as `{first}={value[:_LONGEST]}…`, which "
+            f"Hydra does not take: {error.message.rstrip('.')}."
+        )
+        help = (
+            f"Hand on the name of the option, such as `{first}={{cfg.{first}.run_id}}`, or its "
+            "values one by one."
+        )
+    elif group.is_syntax:
         message = (
             f"`{text}` is handed to {group.child} as it is, and Hydra's override grammar does "
             f"not take the value: {error.message.rstrip('.')}."
@@ -113,7 +122,6 @@ def _refused_hit(experiment: Experiment, group: _Refused, modes: int) -> Hit:
             f'Hydra stops with "{error.message.rstrip(".")}".'
         )
         elsewhere = _elsewhere({} if composed is None else composed.value, first)
-        value = text.partition("=")[2]
         help = (
             f"Write `{elsewhere}={value}`, where the config has it."
             if elsewhere
@@ -161,6 +169,8 @@ def _elsewhere(tree: Mapping[Any, Any], key: str) -> str | None:
 
 
 _NOTHING = object()
+_LONGEST = 40
+"""How many characters of a section are shown."""
 
 
 def _listed(names: list[str]) -> str:

@@ -294,6 +294,13 @@ def _causes(experiment: Experiment) -> _Causes:
     return found
 
 
+def runs_out_of_reach(experiment: Experiment) -> bool:
+    """Whether reads fail because the run's own file is not where the program looks for it: under
+    another section, not loaded, or behind interpolations that lead nowhere."""
+    reasons = (_NOT_LOADED, _DANGLING, ((), ("run",)), (("run",), ()))
+    return any(cause.key in reasons for cause in _causes(experiment).causes)
+
+
 def _find(experiment: Experiment) -> _Causes:
     result = _Causes()
     by_entry: dict[str, list[Execution]] = {}

@@ -26,8 +26,13 @@ _SETTING: Final = regex(
 # What has no part in how many batches there are.
 _APART: Final = frozenset({"wandb", "optuna", "hydra"})
 _EPOCHS: Final = frozenset(
-    {"epochs", "num_epochs", "max_epochs", "n_epochs", "num_train_epochs", "n_trials"}
-)
+    {
+        "epochs", "num_epochs", "max_epochs", "n_epochs", "num_train_epochs", "n_trials",
+        # How many examples a batch holds bounds no number of batches.
+        "batch_size", "train_batch_size", "eval_batch_size", "val_batch_size", "test_batch_size",
+        "micro_batch_size", "num_workers", "lr", "learning_rate",
+    }
+)  # fmt: skip
 
 
 class LoaderLoop(msgspec.Struct, frozen=True):
@@ -308,9 +313,12 @@ def _is_sensitive(loop: LoaderLoop, program: Program, full: Program) -> bool:
                 opaque = True
     if not opaque:
         return False
+    leaving = {one.event.loop for one in loader_loops(program, full)}
     return any(
-        differs(event.at, program, full) and not _only_sets(event, program)
-        for _, event in program.events_of(f.Read)
+        number < loop.number
+        and differs(event.at, program, full)
+        and not _only_sets(event, program, leaving)
+        for number, event in program.events_of(f.Read)
     )
 
 
@@ -336,8 +344,9 @@ def differs(value: f.ValueId, program: Program, full: Program, *, apart: bool = 
     return a is not b and (type(a) is not type(b) or a != b)
 
 
-def _only_sets(read: f.Read, program: Program) -> bool:
-    """Whether a key is read for a branch that does nothing but set other keys."""
+def _only_sets(read: f.Read, program: Program, leaving: set[int]) -> bool:
+    """Whether a key is read for a branch that does nothing but set other keys, or leave one of the
+    loops ``leaving``."""
     trace = program.trace
     wanted = trace.values[read.at]
     assert isinstance(wanted, f.Config)
@@ -356,6 +365,10 @@ def _only_sets(read: f.Read, program: Program) -> bool:
     }
     if not guards:
         return False
+    ends = {e.guard for e in trace.events if isinstance(e, f.Break) and e.loop in leaving}
+    left = {(trace.guards[g].parent, trace.guards[g].condition) for g in guards & ends}
+    # Behind `if done: break` the loop's body goes on.
+    guards -= {g for g in guards if (trace.guards[g].parent, trace.guards[g].condition) in left}
     for event in trace.events:
         at = event.guard
         while at and at not in guards:

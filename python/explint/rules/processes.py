@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from explint.compose.entry import EntryPoint
+from explint.rules.repaired import Repaired, repaired
 from explint.rules.started import Start, child_config, started, target, tree_of
-from explint.trace.children import STAND_IN, Child, Word
-from explint.trace.specialise import Specialised, Unknown
+from explint.trace.children import STAND_IN, Child, Word, children
+from explint.trace.specialise import Specialised, Unknown, specialise
 
 if TYPE_CHECKING:
     from explint.experiment import Experiment
@@ -62,14 +63,15 @@ def _processes(experiment: Experiment) -> Iterator[Process]:
     reached: set[str] = set()
     if seen is not None and seen.document is not None:
         for start in seen.starts:
-            main = _main(seen.path, seen.document, start)
+            main = _main(experiment, seen.path, seen.document, start)
             if main is None:
                 continue
             reached |= _files(main)
             yield main
-            children: set[tuple[str, tuple[str, ...]]] = set()
-            for child in start.children:
-                process = _child(experiment, main, child, children)
+            before: set[tuple[str, tuple[str, ...]]] = set()
+            same = main.special is start.special
+            for child in start.children if same else children(main.special):
+                process = _child(experiment, main, child, before)
                 if process is not None:
                     reached |= _files(process)
                     yield process
@@ -79,11 +81,18 @@ def _processes(experiment: Experiment) -> Iterator[Process]:
         yield from _alone(experiment, train)
 
 
-def _main(path: str, document: TraceDocument, start: Start) -> Process | None:
-    entry = start.special.env.entry
+def _main(
+    experiment: Experiment, path: str, document: TraceDocument, start: Start
+) -> Process | None:
+    entry, special = start.special.env.entry, start.special
     nothing = Unknown("the config does not compose")
-    tree = nothing if start.composed is None else tree_of(start.composed)
-    return Process(path, start.run_id, start.mode, document, entry, tree, start.special, True)
+    composed = nothing if start.composed is None else tree_of(start.composed)
+    config = repaired(experiment, start.run_id, start.mode, composed)
+    if config.tree is not composed:
+        special = specialise(
+            entry, config.tree, files=experiment.loadable, mirrored=config.mirrored
+        )
+    return Process(path, start.run_id, start.mode, document, entry, config.tree, special, True)
 
 
 def _child(
@@ -112,17 +121,33 @@ def _child(
         composed = child_config(experiment, point, texts, inexact).composed
         if composed is not None:
             tree = made_at_run_time(tree_of(composed))
+    same = isinstance(point, EntryPoint) and _same_config(point, experiment.entry)
+    config = Repaired(tree)
+    if main.run_id is not None and same and len(words) == len(child.words):
+        config = repaired(experiment, main.run_id, main.mode, tree, words)
+    if config.mirrored:
+        special = specialise(trace, config.tree, mirrored=config.mirrored)
+    else:
+        special = experiment.specialised(trace, config.tree)
     return Process(
         path,
         main.run_id,
         main.mode,
         document,
         trace,
-        tree,
-        experiment.specialised(trace, tree),
+        config.tree,
+        special,
         child.state,
         main,
         child,
+    )
+
+
+def _same_config(point: EntryPoint, other: EntryPoint | str) -> bool:
+    """Whether two entries start Hydra with the same main config."""
+    return isinstance(other, EntryPoint) and (point.config_dir, point.config_name) == (
+        other.config_dir,
+        other.config_name,
     )
 
 

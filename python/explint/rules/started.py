@@ -227,7 +227,8 @@ def _child_config(
         if not isinstance(result, CompositionError) or result.override is None:
             return ChildConfig(tuple(refused), None)
         number, text = words.pop(result.override)
-        refused.append((number, result))
+        if all(number != before for before, _ in refused):
+            refused.append((number, result))
         key = text.partition("=")[0].lstrip("+")
         if key == "run" or _is_group(experiment, point, key):
             # Without the run, or another section, what the other words name is not there either.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
@@ -18,6 +18,7 @@ from explint.trace.specialise import (
     Unknown,
     condition,
     evaluate,
+    text_of,
 )
 
 STAND_IN: Final = "EXPLINT"
@@ -176,9 +177,12 @@ def _text(value: f.ValueId, env: Env, depth: int = 0) -> Word | Unknown:
                     return Word(shlex.quote(inner.text), inner.exact)
                 return inner
     concrete = evaluate(value, env)
-    if isinstance(concrete, str | int | float | bool | PurePosixPath | None):
-        return Word(str(concrete))
-    return concrete if isinstance(concrete, Unknown) else Unknown("its text is not followed")
+    if isinstance(concrete, Unknown):
+        return concrete
+    if not depth and isinstance(concrete, Mapping | list):
+        return Unknown("it is no text")
+    text = text_of(concrete)
+    return text if isinstance(text, Unknown) else Word(text)
 
 
 def _what(words: Words) -> tuple[str | None, str | None, Words]:

@@ -79,12 +79,14 @@ class Env(msgspec.Struct):
     number of a config object to its trees by version: (first version at which the tree holds,
     tree), in order. With ``exceptions`` None it is unknown whether code inside a ``try`` raises;
     with False nothing raises but explicit ``raise`` statements, which is what people mean by "what
-    the program does".
+    the program does". ``mirrored`` are the sections that stand at the root and under ``run`` alike,
+    so that a write to one of the two is a write to both.
     """
 
     entry: f.EntryTrace
     exceptions: bool | None = False
     files: Files | None = None
+    mirrored: frozenset[str] = frozenset()
     roots: dict[int, list[tuple[int, Tree]]] = msgspec.field(default_factory=dict)
     _values: dict[int, Any] = msgspec.field(default_factory=dict)
     _truths: dict[int, object] = msgspec.field(default_factory=dict)
@@ -548,10 +550,20 @@ def _template(row: f.Template, env: Env, depth: int) -> str | Unknown:
         concrete = _evaluate(part, env, depth)
         if concrete is ABSENT or isinstance(concrete, Unknown):
             return _unknown(concrete)
-        if not isinstance(concrete, str | int | float | bool | PurePosixPath | None):
-            return Unknown("its text is not followed")
-        texts.append(str(concrete))
+        text = text_of(concrete)
+        if isinstance(text, Unknown):
+            return text
+        texts.append(text)
     return "".join(texts)
+
+
+def text_of(concrete: object) -> str | Unknown:
+    """What ``str`` makes of a value; a section of a config prints as the dict or list it holds."""
+    if isinstance(concrete, Mapping | list) and not _holds_unknown(concrete):
+        return repr(concrete)
+    if not isinstance(concrete, str | int | float | bool | PurePosixPath | None):
+        return Unknown("its text is not followed")
+    return str(concrete)
 
 
 def _items(items: Sequence[f.ValueId], open_: bool, env: Env, depth: int) -> list[Any] | Unknown:
@@ -762,13 +774,14 @@ def specialise(
     *,
     exceptions: bool | None = False,
     files: Files | None = None,
+    mirrored: frozenset[str] = frozenset(),
 ) -> Specialised:
     """Evaluates an entry under the config that ``@hydra.main`` or ``compose`` hands to it.
 
     ``config`` is a tree of plain dicts, lists and scalars, or an ``Unknown``; ``files`` are what
-    the code can load.
+    the code can load, ``mirrored`` as in ``Env``.
     """
-    env = Env(entry, exceptions, files)
+    env = Env(entry, exceptions, files, mirrored)
     guards = env._guards
     guards[0] = True
     # What does not change a config can be decided behind: a config value says as of when it is.
@@ -927,4 +940,15 @@ def _change(at: f.ValueId, value: Tree, version: int, env: Env, *, sure: bool) -
                 if there is ABSENT or there is MAYBE or value is ABSENT
                 else Unknown("it was written on a way that is not decided")
             )
-        history.append((version, with_value(tree, keys, value)))
+        tree = with_value(tree, keys, value)
+        twin = _twin(keys, env)
+        if twin is not None and isinstance(tree, Mapping) and twin[0] in tree:
+            tree = with_value(tree, twin, value)
+        history.append((version, tree))
+
+
+def _twin(keys: Sequence[str | int], env: Env) -> list[str | int] | None:
+    """Where else a value stands in a config with mirrored sections."""
+    if len(keys) > 1 and keys[0] == "run" and keys[1] in env.mirrored:
+        return list(keys[1:])
+    return ["run", *keys] if keys and keys[0] in env.mirrored else None
