@@ -40,6 +40,10 @@ def train(run_id, base):
     with open("note.txt", "w") as note:
         note.write("kept")
     run.save("note.txt", policy="now")
+    run.log({"predictions": wandb.Table(columns=["label"], data=[[7]])})
+    weights = wandb.Artifact(f"weights-{run_id}", type="model", metadata={"epochs": 3})
+    weights.add_file("note.txt")
+    run.log_artifact(weights, aliases=["best"])
     run.finish()
 
 train("ours-1", 0.5)
@@ -57,6 +61,9 @@ def refused(question):
         return list(question())
     except Exception as error:
         return str(error)
+
+def content(folder):
+    return open(f"{folder}/note.txt").read()
 
 api = wandb.Api()
 ours, theirs = api.run("team/digits/ours-1"), api.run("team/digits/theirs-1")
@@ -77,6 +84,11 @@ json.dump({
     "last": theirs.lastHistoryStep,
     "files": {file.name: file.size for file in theirs.files()},
     "note": theirs.file("note.txt").download(replace=True).read(),
+    "artifacts": [artifact.name for artifact in theirs.logged_artifacts()],
+    "aliases": [artifact.aliases for artifact in theirs.logged_artifacts()],
+    "weights": content(api.artifact("team/digits/weights-theirs-1:best").download()),
+    "metadata": api.artifact("team/digits/weights-theirs-1:v0").metadata,
+    "table": api.artifact("team/digits/run-theirs-1-predictions:latest").get("predictions").data,
     "all": runs(),
     "by config": runs(filters={"config.method": "theirs-1"}),
     "by nested config": runs(filters={"config.training.lr": {"$gt": 0.05}}),
@@ -123,19 +135,23 @@ def test_a_real_client_reads_back_what_it_wrote(tmp_path: Path) -> None:
     assert found["summary"]["best"] == pytest.approx(0.8)
     assert found["summary"]["val/acc"] == pytest.approx(0.8)
     assert found["summary"]["spoiled"] == "NaN"
-    assert len(found["rows"]) == 10
+    assert len(found["rows"]) == 11
+    assert found["rows"][-1]["predictions"]["_type"] == "table-file"
+    assert sorted(found["artifacts"]) == ["run-theirs-1-predictions:v0", "weights-theirs-1:v0"]
+    assert sorted(map(sorted, found["aliases"])) == [["best", "latest"], ["latest"]]
+    assert (found["weights"], found["metadata"], found["table"]) == ("kept", {"epochs": 3}, [[7]])
     assert [row["_step"] for row in found["loss"]] == [0, 1, 3, 4, 6, 7]
     assert found["loss"][0] == {"_step": 0, "train/loss": 1, "epoch": 0}
     assert found["never together"] == []
     assert [row["nested.gap"] for row in found["nested"]] == [0, 1, 2]
     assert found["spoiled"] == [{"_step": 9, "spoiled": "NaN"}]
-    assert [row["_step"] for row in found["few"]] == [0, 4, 9]
-    assert [row["_step"] for row in found["scan"]] == list(range(10))
+    assert [row["_step"] for row in found["few"]] == [0, 5, 10]
+    assert [row["_step"] for row in found["scan"]] == list(range(11))
     assert [row["epoch"] for row in found["scan keys"]] == [0, 1, 2]
-    assert [row["_step"] for row in found["rewritten"]] == list(range(10))
+    assert [row["_step"] for row in found["rewritten"]] == list(range(11))
     assert found["rewritten"][0]["val/acc"] == 1.0
     assert "train/loss" not in found["rewritten"][0]
-    assert found["last"] == 9
+    assert found["last"] == 10
     assert found["files"]["note.txt"] == 4
     assert found["note"] == "kept"
     assert found["all"] == ["ours-1", "theirs-1"]
@@ -159,6 +175,7 @@ def test_a_real_client_reads_back_what_it_wrote(tmp_path: Path) -> None:
         "grown",
         "nested",
         "nested.gap",
+        "predictions",
         "spoiled",
         "train/loss",
         "val/acc",
@@ -214,6 +231,25 @@ def test_what_is_not_served_is_refused_by_name(tmp_path: Path) -> None:
         assert [entry.status for entry in server.log] == [400, 400, 401, 404]
         assert [entry.status for entry in server.refused()] == [400, 400, 401, 404]
     assert lines_of(tmp_path / "server.jsonl")[0]["operation"] == "Sweeps"
+
+
+def test_a_broken_request_costs_nothing_but_itself(tmp_path: Path) -> None:
+    make = "mutation M($i: UpsertBucketInput!) { upsertBucket(input: $i) { inserted } }"
+    with LocalWandb(tmp_path) as server:
+        ask(server, make, i={"name": "r", "modelName": "p", "entityName": "e"})
+        stream = f"{server.url}/files/e/p/r/file_stream"
+        token = base64.b64encode(f"api:{API_KEY}".encode()).decode()
+        for body in (b"[]", b"{", b'{"files": [1]}', b'{"files": {"a": {"offset": "x"}}}'):
+            request = urllib.request.Request(stream, body, {"Authorization": f"Basic {token}"})
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(request, timeout=30)
+            raised.value.close()
+            assert raised.value.code == 400
+        assert ask(server, "{ viewer { entity } }")[1] == {
+            "data": {"viewer": {"entity": "explint"}}
+        }
+        for run in server.runs():
+            assert run.rows == []
 
 
 def test_names_of_files_never_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def _ordered(runs: list[Run], word: str) -> list[Run]:
     key = word.lstrip("+-")
     values = [(_sortable(_value(run, key)), run) for run in runs]
     present = [pair for pair in values if pair[0] is not None]
-    present.sort(key=lambda pair: pair[0] or (0, ""), reverse=word.startswith("-"))
+    # Times are whole seconds: runs of one second stand in the order in which they were made.
+    present.sort(key=lambda pair: (pair[0], pair[1].number), reverse=word.startswith("-"))
     return [run for _, run in present] + [run for value, run in values if value is None]
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from explint.rehearsal.errors import need
+
 _LARGEST: Final = 64 << 20
 _SECONDS: Final = 60
 _MEMORY: Final = 4 << 30
@@ -46,12 +48,7 @@ def read_figures(paths: Sequence[Path]) -> list[Figure]:
     """
     if not paths:
         return []
-    from importlib.util import find_spec
-
-    from explint.rehearsal.errors import MissingExtraError
-
-    if find_spec("pypdf") is None:
-        raise MissingExtraError("pypdf")
+    need("pypdf")
     together = _read_apart(paths)
     if together is not None:
         return together

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from explint.rehearsal import store as kept
-from explint.rehearsal.errors import MissingExtraError, RefusedError
+from explint.rehearsal.errors import RefusedError, need
 from explint.rehearsal.filters import chosen
 from explint.rehearsal.store import Store, json_object, opaque, sampled, with_keys
 
@@ -39,6 +39,10 @@ class Context(NamedTuple):
         """Where a run's file is uploaded to and downloaded from."""
         place = "/".join(quote(part, safe="") for part in (run.entity, run.project, run.name))
         return f"{self.base}/files/{place}/{quote(name)}"
+
+    def object_url(self, file: kept.StoredFile) -> str:
+        """Where an artifact's file is uploaded to and downloaded from."""
+        return f"{self.base}/objects/{file.number}"
 
 
 def _page(items: Sequence[Any], first: int | None, after: str | None) -> dict[str, Any]:
@@ -81,14 +85,16 @@ class User:
 
 
 class File:
-    """A file of a run."""
+    """A file of a run or an artifact."""
 
     upload_headers: Sequence[str] = ()
+    upload_multipart_urls = None
 
-    def __init__(self, context: Context, run: kept.Run, file: kept.StoredFile) -> None:
-        self.id = opaque("File", run.id, file.name)
+    def __init__(self, file: kept.StoredFile, url: str, artifact: Artifact | None = None) -> None:
+        self.id = opaque("File", file.number)
         self.name = self.display_name = self.storage_path = file.name
-        self.direct_url = self.upload_url = context.file_url(run, file.name)
+        self.direct_url = self.upload_url = url
+        self.artifact = artifact
         self.size_bytes = file.size
         self.mimetype = file.mimetype
         self.md5 = self.digest = file.md5
@@ -240,8 +246,18 @@ class Run:
             # As in SQL, which is what the server hands it to.
             glob = pattern.replace("%", "*") if "%" in pattern else pattern
             found = [file for file in found if fnmatchcase(file.name, glob)]
-        shown = [File(self._context, self._run, file) for file in found]
+        shown = [File(file, self._context.file_url(self._run, file.name)) for file in found]
         return {**_page(shown, first, after), "uploadHeaders": []}
+
+    def output_artifacts(self, first: int | None = None, after: str | None = None) -> Any:  # noqa: ANN401
+        """What the run logged."""
+        versions = self._context.store.versions(self._run.entity, self._run.project)
+        return _versions(self._context, [a for a in versions if a.run == self.name], first, after)
+
+    def input_artifacts(self, first: int | None = None, after: str | None = None) -> Any:  # noqa: ANN401
+        """What the run used."""
+        found = [a for a in self._context.store.artifacts.values() if self.id in a.used_by]
+        return _versions(self._context, found, first, after)
 
     def _files(self) -> list[kept.StoredFile]:
         return [file for file in self._run.files.values() if file.path is not None]
@@ -268,6 +284,177 @@ def _kind(value: object) -> str:
         case list():
             return "list"
     return "nil"
+
+
+class ArtifactType:
+    """A kind of artifact: whatever clients call one."""
+
+    description = None
+
+    def __init__(self, context: Context, entity: str, project: str, name: str) -> None:
+        self._context = context
+        self._place = entity, project
+        self.id = opaque("ArtifactType", entity, project, name)
+        self.name = name
+        self.created_at = kept.now()
+
+    def artifact(self, name: str) -> Artifact | None:
+        """A version by its name and alias."""
+        found = self._context.store.artifact(*self._place, name)
+        return None if found is None else Artifact(self._context, found)
+
+    def artifact_collection(self, name: str) -> ArtifactSequence | None:
+        """All versions of a name."""
+        return _collection(self._context, *self._place, name)
+
+
+class ArtifactSequence:
+    """The versions of one name."""
+
+    __typename = "ArtifactSequence"
+    description = None
+
+    def __init__(self, context: Context, versions: Sequence[kept.Artifact]) -> None:
+        self._context = context
+        self._versions = versions
+        first = versions[0]
+        self.id = opaque("ArtifactCollection", first.entity, first.project, first.collection)
+        self.name = first.collection
+        self.created_at = first.created_at
+        self.default_artifact_type = ArtifactType(context, first.entity, first.project, first.type)
+
+    def project(self) -> Project | None:
+        """Where it belongs."""
+        first = self._versions[0]
+        found = self._context.store.project(first.entity, first.project)
+        return None if found is None else Project(self._context, found)
+
+    def artifacts(self, first: int | None = None, after: str | None = None, **_: object) -> Any:  # noqa: ANN401
+        """All versions, the newest first."""
+        committed = [a for a in self._versions if a.version is not None]
+        return _versions(self._context, committed[::-1], first, after)
+
+    def latest_artifact(self) -> Artifact | None:
+        """The newest version."""
+        committed = [a for a in self._versions if a.version is not None]
+        return Artifact(self._context, committed[-1]) if committed else None
+
+    def artifact_membership(self, alias_name: str) -> ArtifactMembership | None:
+        """A version by an alias."""
+        first = self._versions[0]
+        name = f"{first.collection}:{alias_name}"
+        found = self._context.store.artifact(first.entity, first.project, name)
+        return None if found is None else ArtifactMembership(self._context, found)
+
+
+class ArtifactMembership:
+    """A version in its collection."""
+
+    def __init__(self, context: Context, artifact: kept.Artifact) -> None:
+        self.id = opaque("ArtifactCollectionMembership", artifact.number)
+        self.version_index = artifact.version
+        self.created_at = artifact.created_at
+        self.artifact = Artifact(context, artifact)
+        self.aliases = self.artifact.aliases
+        self.artifact_collection = self.artifact.artifact_sequence
+        self.files = self.artifact.files
+
+
+class Artifact:
+    """A version of an artifact."""
+
+    digest_algorithm = "MANIFEST_MD5"
+    labels = commit_hash = None
+    ttl_duration_seconds = -2
+    """It never ends, in the number that clients know for that."""
+    ttl_is_inherited = False
+
+    def __init__(self, context: Context, artifact: kept.Artifact) -> None:
+        self._context = context
+        self._artifact = artifact
+        self.id = artifact.id
+        self.state = "PENDING" if artifact.version is None else "COMMITTED"
+        self.digest = artifact.digest
+        self.description = artifact.description
+        self.metadata = artifact.metadata
+        self.version_index = artifact.version
+        self.history_step = artifact.history_step
+        self.created_at = self.updated_at = artifact.created_at
+        self.size = sum(file.size for file in artifact.files.values())
+        self.file_count = len(artifact.files)
+        self.tags = [{"id": opaque("Tag", name), "name": name} for name in artifact.tags]
+
+    def aliases(self) -> list[dict[str, Any]]:
+        """The names by which it can be asked for; its version is one of them."""
+        mine = self._artifact
+        version = [] if mine.version is None else [f"v{mine.version}"]
+        return [
+            {
+                "id": opaque("ArtifactAlias", mine.number, alias),
+                "alias": alias,
+                "artifactCollectionName": mine.collection,
+                "artifactCollection": self.artifact_sequence(),
+            }
+            for alias in (*mine.aliases, *version)
+        ]
+
+    def artifact_type(self) -> ArtifactType:
+        """Its kind."""
+        mine = self._artifact
+        return ArtifactType(self._context, mine.entity, mine.project, mine.type)
+
+    def artifact_sequence(self) -> ArtifactSequence:
+        """The collection, in which a version not yet committed stands first."""
+        mine = self._artifact
+        versions = self._context.store.versions(mine.entity, mine.project, mine.collection)
+        return ArtifactSequence(self._context, versions or [mine])
+
+    def current_manifest(self) -> dict[str, Any]:
+        """The list of its files."""
+        return _manifest(self._context, self._artifact)
+
+    def created_by(self) -> Run | None:
+        """The run that logged it."""
+        mine = self._artifact
+        run = self._context.store.run(mine.entity, mine.project, mine.run or "")
+        return None if run is None else Run(self._context, run)
+
+    def files(
+        self, names: list[str] | None = None, first: int | None = None, after: str | None = None
+    ) -> dict[str, Any]:
+        """Its files, all or those of some names."""
+        found = [f for f in self._artifact.files.values() if not names or f.name in names]
+        return _page([self._file(file) for file in found], first, after)
+
+    def files_by_manifest_entries(
+        self, entries: list[dict[str, Any]] | None = None, **_: object
+    ) -> dict[str, Any]:
+        """The files that a manifest names, in its order."""
+        files = self._artifact.files
+        found = [files[e["name"]] for e in entries or () if e["name"] in files]
+        return _page([self._file(file) for file in found], None, None)
+
+    def _file(self, file: kept.StoredFile) -> File:
+        return File(file, self._context.object_url(file), self)
+
+
+def _manifest(context: Context, artifact: kept.Artifact) -> dict[str, Any]:
+    file = File(artifact.manifest, context.object_url(artifact.manifest))
+    return {"id": opaque("ArtifactManifest", artifact.number), "file": file}
+
+
+def _collection(context: Context, entity: str, project: str, name: str) -> ArtifactSequence | None:
+    versions = context.store.versions(entity, project, name)
+    return ArtifactSequence(context, versions) if versions else None
+
+
+def _versions(
+    context: Context, artifacts: Sequence[kept.Artifact], first: int | None, after: str | None
+) -> dict[str, Any]:
+    page = _page([Artifact(context, artifact) for artifact in artifacts], first, after)
+    for edge in page["edges"]:
+        edge["version"] = f"v{edge['node'].version_index}"
+    return page
 
 
 class Project:
@@ -315,6 +502,24 @@ class Project:
     def bucket(self, name: str, **_: object) -> Run | None:
         """The name that runs had once."""
         return self.run(name)
+
+    def artifact(self, name: str, **_: object) -> Artifact | None:
+        """A version by its name and alias."""
+        found = self._context.store.artifact(self.entity_name, self.name, name)
+        return None if found is None else Artifact(self._context, found)
+
+    def artifact_type(self, name: str) -> ArtifactType:
+        """Any kind that a client names."""
+        return ArtifactType(self._context, self.entity_name, self.name, name)
+
+    def artifact_collection(self, name: str) -> ArtifactSequence | None:
+        """All versions of a name."""
+        return _collection(self._context, self.entity_name, self.name, name)
+
+    def artifact_collection_membership(self, name: str) -> ArtifactMembership | None:
+        """A version by its name and alias."""
+        found = self._context.store.artifact(self.entity_name, self.name, name)
+        return None if found is None else ArtifactMembership(self._context, found)
 
 
 class ServerInfo:
@@ -404,8 +609,85 @@ class Root:
         if run is None:
             raise RefusedError(f"files of the run {given['runName']}, which is not there")
         made = [self._context.store.file(run, name) for name in given["files"]]
-        shown = [File(self._context, run, file) for file in made]
+        shown = [File(file, self._context.file_url(run, file.name)) for file in made]
         return {"runID": run.id, "uploadHeaders": [], "files": shown}
+
+    def artifact(self, id: str) -> Artifact | None:
+        """An artifact by the id that the API gave it."""
+        found = self._context.store.artifacts.get(id)
+        return None if found is None else Artifact(self._context, found)
+
+    def client_id_mapping(self, client_id: str) -> dict[str, str] | None:
+        """The artifact that a client named itself when it made it."""
+        for artifact in self._context.store.artifacts.values():
+            if artifact.client_id == client_id:
+                return {"serverID": artifact.id}
+        return None
+
+    def create_artifact_type(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to do: a type is there when an artifact is of it."""
+        names = given["entityName"], given["projectName"], given["name"]
+        return {"artifactType": ArtifactType(self._context, *names)}
+
+    def create_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Begins a version; contents that are the latest already make no new one."""
+        store = self._context.store
+        names = given.get("artifactCollectionNames") or [given.get("artifactCollectionName")]
+        if not names[0]:
+            raise RefusedError("an artifact without a name")
+        versions = store.versions(given["entityName"], given["projectName"], names[0])
+        same = [a for a in versions if a.digest == given["digest"]]
+        if given.get("enableDigestDeduplication") and same:
+            found = same[-1]
+            found.client_id = given.get("clientID") or found.client_id
+        else:
+            store.add_project(given["entityName"], given["projectName"])
+            found = store.add_artifact({**given, "collection": names[0]})
+        return {"artifact": Artifact(self._context, found)}
+
+    def create_artifact_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Says where the list of files is to be uploaded."""
+        artifact = self._known(given["artifactID"])
+        return {"artifactManifest": _manifest(self._context, artifact)}
+
+    def update_artifact_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Says where a longer list of files is to be uploaded."""
+        for artifact in self._context.store.artifacts.values():
+            if opaque("ArtifactManifest", artifact.number) == given["artifactManifestID"]:
+                return {"artifactManifest": _manifest(self._context, artifact)}
+        raise RefusedError("a change to a manifest that is not there")
+
+    def create_artifact_files(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Says where files are to be uploaded."""
+        store = self._context.store
+        shown = []
+        for spec in given["artifactFiles"]:
+            artifact = self._known(spec["artifactID"])
+            file = artifact.files.setdefault(spec["name"], store.new_file(spec["name"]))
+            view = Artifact(self._context, artifact)
+            shown.append(File(file, self._context.object_url(file), view))
+        return {"files": _page(shown, None, None)}
+
+    def commit_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Makes a version the latest one."""
+        artifact = self._known(given["artifactID"])
+        self._context.store.commit(artifact)
+        return {"artifact": Artifact(self._context, artifact)}
+
+    def use_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Notes that a run takes an artifact."""
+        artifact = self._known(given["artifactID"])
+        place = given["entityName"], given["projectName"], given["runName"]
+        run = self._context.store.run(*place)
+        if run is not None and run.id not in artifact.used_by:
+            artifact.used_by.append(run.id)
+        return {"artifact": Artifact(self._context, artifact)}
+
+    def _known(self, storage_id: str) -> kept.Artifact:
+        found = self._context.store.artifacts.get(storage_id)
+        if found is None:
+            raise RefusedError("an artifact that is not there")
+        return found
 
     def mark_run_files_uploaded(self, **_: object) -> dict[str, bool]:
         """Nothing to do: what was uploaded is known."""
@@ -443,7 +725,7 @@ _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 @functools.cache
 def _snake(name: str) -> str:
     """``entityName`` in Python's spelling, ``entity_name``."""
-    return _CAPITAL.sub("_", name).lower()
+    return _CAPITAL.sub("_", name.replace("IDM", "IdM")).lower()
 
 
 def _field(source: Any, info: GraphQLResolveInfo[Context], **arguments: object) -> Any:  # noqa: ANN401
@@ -462,10 +744,9 @@ def schema() -> GraphQLSchema:
     Raises:
         MissingExtraError: graphql-core is not installed.
     """
-    try:
-        from graphql import GraphQLObjectType, build_schema
-    except ImportError:
-        raise MissingExtraError("graphql-core") from None
+    need("graphql")
+    from graphql import GraphQLObjectType, build_schema
+
     text = files("explint.rehearsal").joinpath("schema.graphql").read_text(encoding="utf-8")
     built = build_schema(text)
     for name, kind in built.type_map.items():

@@ -15,8 +15,7 @@ import json
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +28,7 @@ import msgspec
 from explint.regex import regex
 from explint.rehearsal.errors import RefusedError
 from explint.rehearsal.protocol import execute, schema
-from explint.rehearsal.store import Run, Store, now
+from explint.rehearsal.store import Run, Store, StoredFile, now
 
 API_KEY: Final = "explint" + "0" * 33
 """What clients take for a key: 40 characters. It opens nothing but the stand-in."""
@@ -195,13 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 300
 
     def do_GET(self) -> None:
-        self._serve({"files": self._download})
+        self._serve(self._downloads())
 
     def do_HEAD(self) -> None:
-        self._serve({"files": self._download})
+        self._serve(self._downloads())
 
     def do_PUT(self) -> None:
-        self._serve({"files": self._upload})
+        self._serve({"files": self._upload, "objects": self._upload})
 
     def do_POST(self) -> None:
         self._serve({"graphql": self._graphql, "files": self._file_stream, "sdk": self._telemetry})
@@ -209,36 +208,27 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
-    def _serve(self, routes: Mapping[str, Any]) -> None:
-        path = urlsplit(self.path).path
-        self._parts = [unquote(part) for part in path.strip("/").split("/")]
+    def _serve(self, routes: Mapping[str, Callable[[], None]]) -> None:
+        self._path = urlsplit(self.path).path
+        self._parts = [unquote(part) for part in self._path.strip("/").split("/")]
         self._operation = ""
         self._rest = self._length()
-        refused: tuple[str, ...] = ()
-        status: int = HTTPStatus.OK
         try:
             route = routes.get(self._parts[0])
             if route is None:
-                raise _ProblemError(HTTPStatus.NOT_FOUND, f"no such address: {path}")
-            with self._bounded():
-                refused = route() or ()
-            status = HTTPStatus.BAD_REQUEST if refused else HTTPStatus.OK
+                raise _ProblemError(HTTPStatus.NOT_FOUND, f"no such address: {self._path}")
+            route()
         except _ProblemError as problem:
-            status, refused = problem.status, (str(problem),)
-            self._fail(status, refused)
-        finally:
-            self.server.wandb.note(Entry(self.command, path, status, self._operation, refused))
-
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
-        try:
-            yield
+            self._fail(problem.status, (str(problem),))
         except RefusedError as error:
-            raise _ProblemError(HTTPStatus.BAD_REQUEST, f"not served: {error}") from None
+            self._fail(HTTPStatus.BAD_REQUEST, (f"not served: {error}",))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            said = f"a request of another form than expected ({type(error).__name__}: {error})"
+            self._fail(HTTPStatus.BAD_REQUEST, (said,))
 
     # ---- routes ----
 
-    def _graphql(self) -> tuple[str, ...]:
+    def _graphql(self) -> None:
         self._check_key()
         request = self._json()
         query = request.get("query")
@@ -255,7 +245,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(HTTPStatus.BAD_REQUEST, answer.refused, answer.data)
         else:
             self._send({"data": answer.data})
-        return answer.refused
 
     def _file_stream(self) -> None:
         if len(self._parts) != 5 or self._parts[4] != "file_stream":
@@ -283,24 +272,38 @@ class _Handler(BaseHTTPRequestHandler):
         self._body()
         self._send({})
 
+    def _downloads(self) -> dict[str, Any]:
+        return dict.fromkeys(("files", "objects", "artifacts", "artifactsV2"), self._download)
+
     def _upload(self) -> None:
         if self._rest > _MAX_UPLOAD:
             raise _ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a file that is too large")
-        run, name = self._run_file()
         wandb = self.server.wandb
         with wandb.lock:
+            if self._parts[0] == "objects":
+                file = self._object()
+            else:
+                run, name = self._run_file()
+                file = wandb.store.file(run, name)
             size, self._rest = self._rest, 0
-            file = wandb.store.file(run, name)
             wandb.store.write(file, size, self.rfile.read)
         self._send({})
 
     def _download(self) -> None:
-        run, name = self._run_file()
         with self.server.wandb.lock:
-            file = run.files.get(name)
-        if file is None or file.path is None:
-            raise _ProblemError(HTTPStatus.NOT_FOUND, f"no file {name} of the run {run.path}")
-        self.send_response(HTTPStatus.OK)
+            match self._parts[0]:
+                case "files":
+                    run, name = self._run_file()
+                    found = run.files.get(name)
+                case "objects":
+                    found = self._object()
+                case _:
+                    found = self._by_digest()
+        if found is None or found.path is None:
+            raise _ProblemError(HTTPStatus.NOT_FOUND, f"no file {self._parts[-1]}")
+        file = found
+        assert file.path is not None
+        self._begin(HTTPStatus.OK)
         self.send_header("Content-Type", file.mimetype)
         self.send_header("Content-Length", str(file.size))
         self.end_headers()
@@ -308,6 +311,23 @@ class _Handler(BaseHTTPRequestHandler):
             with file.path.open("rb") as source:
                 while chunk := source.read(1 << 20):
                     self.wfile.write(chunk)
+
+    def _object(self) -> StoredFile:
+        number = self._parts[1] if len(self._parts) == 2 else ""
+        objects = self.server.wandb.store.objects
+        if not (number.isascii() and number.isdigit()) or int(number) not in objects:
+            raise _ProblemError(HTTPStatus.NOT_FOUND, "no such address")
+        return objects[int(number)]
+
+    def _by_digest(self) -> StoredFile | None:
+        """Clients ask for a file of an artifact by its digest: ``…/ENTITY/DIGEST`` at first, later
+        ``…/REGION/ENTITY/ARTIFACT/DIGEST/NAME``."""
+        place = 4 if self._parts[0] == "artifactsV2" else 2
+        digest = self._parts[place] if len(self._parts) > place else ""
+        for file in self.server.wandb.store.objects.values():
+            if file.path is not None and base64.b64decode(file.md5).hex() == digest:
+                return file
+        return None
 
     # ---- requests and answers ----
 
@@ -392,11 +412,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         said = " ".join((f"explint's stand-in for W&B, {self._operation or self.command}:", ""))
         errors = [{"message": f"{said}{text}"} for text in refused]
-        self._send({"errors": errors, "data": data}, status)
+        self._send({"errors": errors, "data": data}, status, refused)
 
-    def _send(self, answer: object, status: int = HTTPStatus.OK) -> None:
-        body = json.dumps(answer).encode()
+    def _begin(self, status: int, refused: tuple[str, ...] = ()) -> None:
+        """Begins the answer; the log has the request before the client can act on that."""
+        entry = Entry(self.command, self._path, int(status), self._operation, refused)
+        self.server.wandb.note(entry)
         self.send_response(status)
+
+    def _send(
+        self, answer: object, status: int = HTTPStatus.OK, refused: tuple[str, ...] = ()
+    ) -> None:
+        body = json.dumps(answer).encode()
+        self._begin(status, refused)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -183,6 +183,37 @@ def with_keys(rows: Iterable[Row], keys: Sequence[str]) -> Iterator[Row]:
             yield row
 
 
+class Artifact(msgspec.Struct, kw_only=True):
+    """A version of an artifact, from its creation on; ``version`` is None until it is committed.
+
+    ``run`` is the name of the run that logged it, ``used_by`` are the ids of runs that took it.
+    """
+
+    number: int
+    entity: str
+    project: str
+    collection: str
+    type: str
+    digest: str
+    created_at: str
+    manifest: StoredFile
+    run: str | None = None
+    client_id: str | None = None
+    description: str | None = None
+    metadata: str | None = None
+    history_step: int | None = None
+    version: int | None = None
+    aliases: list[str] = []
+    tags: list[str] = []
+    files: dict[str, StoredFile] = {}
+    used_by: list[str] = []
+
+    @property
+    def id(self) -> str:
+        """The id that the API gives."""
+        return opaque("Artifact", self.number)
+
+
 class Project(msgspec.Struct):
     """A project and its runs by name, in the order in which they were made."""
 
@@ -204,8 +235,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.projects: dict[tuple[str, str], Project] = {}
+        self.artifacts: dict[str, Artifact] = {}
+        self.objects: dict[int, StoredFile] = {}
         self._runs: dict[str, Run] = {}
-        self._files = 0
         self._bytes = 0
         self._rows = 0
 
@@ -282,8 +314,59 @@ class Store:
 
     def new_file(self, name: str) -> StoredFile:
         """A file that is not uploaded yet."""
-        self._files += 1
-        return StoredFile(name, self._files)
+        file = StoredFile(name, len(self.objects) + 1)
+        self.objects[file.number] = file
+        return file
+
+    def add_artifact(self, given: dict[str, Any]) -> Artifact:
+        """A new version, described as the API describes it and not committed yet."""
+        artifact = Artifact(
+            number=len(self.artifacts) + 1,
+            entity=given["entityName"],
+            project=given["projectName"],
+            collection=given["collection"],
+            type=given["artifactTypeName"],
+            digest=given["digest"],
+            created_at=now(),
+            manifest=self.new_file("wandb_manifest.json"),
+            run=given.get("runName"),
+            client_id=given.get("clientID"),
+            description=given.get("description"),
+            metadata=given.get("metadata"),
+            history_step=given.get("historyStep"),
+            aliases=[alias["alias"] for alias in given.get("aliases") or ()],
+            tags=[tag["tagName"] for tag in given.get("tags") or ()],
+        )
+        self.artifacts[artifact.id] = artifact
+        return artifact
+
+    def versions(self, entity: str, project: str, collection: str | None = None) -> list[Artifact]:
+        """The committed versions of a collection or of a whole project, oldest first."""
+        return [
+            a
+            for a in self.artifacts.values()
+            if (a.entity, a.project) == (entity, project)
+            and a.version is not None
+            and (collection is None or a.collection == collection)
+        ]
+
+    def commit(self, artifact: Artifact) -> None:
+        """Makes an artifact the latest version of its collection."""
+        if artifact.version is not None:
+            return
+        others = self.versions(artifact.entity, artifact.project, artifact.collection)
+        artifact.version = len(others)
+        artifact.aliases = list(dict.fromkeys([*artifact.aliases, "latest"]))
+        for other in others:
+            other.aliases = [a for a in other.aliases if a not in artifact.aliases]
+
+    def artifact(self, entity: str, project: str, name: str) -> Artifact | None:
+        """The version that ``collection:alias`` names, ``latest`` where no alias is given."""
+        collection, _, alias = name.partition(":")
+        for artifact in self.versions(entity, project, collection):
+            if (alias or "latest") in (*artifact.aliases, f"v{artifact.version}"):
+                return artifact
+        return None
 
     def write(self, file: StoredFile, size: int, read: Callable[[int], bytes]) -> None:
         """Takes the content of a file from ``read``, ``size`` bytes of it."""
