@@ -103,7 +103,7 @@ ROOMS: dict[str, frozenset[str]] = {
         "trace",
         "verdict",
     },
-    "rehearsal": DATA | {"protocol", "rules", "trial"},
+    "rehearsal": DATA | {"protocol", "request", "rules", "trial"},
     "": frozenset({"model", "pipeline"}),
 }
 ROOMS["cli"] = frozenset(ROOMS) - {"", "cli"} | BASE

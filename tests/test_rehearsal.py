@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from explint.cli import cli
 from explint.protocol.load import load_profile
 from explint.rehearsal.rehearse import NotRehearsedError, Rehearsal, Setting, rehearse
 from explint.trial import sandbox
@@ -60,19 +63,33 @@ def test_a_sound_package_passes_in_full_mode(tmp_path: Path, setting: Setting) -
     assert not (tmp_path / "rehearsal-1/run/package/wandb/settings").exists()
 
 
-def test_wandb_is_put_on_in_a_mode_that_disables_it(tmp_path: Path, setting: Setting) -> None:
+def test_the_command_puts_wandb_on_and_shows_where_evaluation_ends(
+    tmp_path: Path, setting: Setting
+) -> None:
     asks = ("src/evaluate.py", '["val_accuracy"]', '["val_acc"]')
-    trial = Setting(python=setting.python, limits=setting.limits, mode="trial")
-    found = rehearsed(tmp_path, trial, asks, runs=RUNS[:1])
-    assert (found.mode, found.forced, found.bounded) == ("trial", True, False)
-    assert [run.rows for run in found.logged] == [1]
-    assert found.evaluation is not None, found.notes
-    assert found.evaluation.outcome.exit_code == 1
-    assert "KeyError: 'val_acc'" in found.evaluation.outcome.tail
-    assert found.decided
-    assert found.problems == ()
-    [error] = found.evaluation.observation.errors
-    assert error.inside[-1].path == "src/evaluate.py"
+    write(tmp_path / "toy", asks)
+    words = ["trial", str(tmp_path / "toy"), "--out", str(tmp_path / "out"), "--isolated"]
+    words += ["--env", str(Path(sys.executable).parent.parent), "--profile", "full-trial"]
+    words += ["--run", "ours-toy", "--rehearse-mode", "trial", "--select", "run", "-o", "json"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 1, result.output
+    [package] = json.loads(result.stdout)["packages"]
+    [crash] = package["findings"]
+    assert (crash["code"], crash["path"], crash["modes"]) == (
+        "RUN008",
+        "src/evaluate.py",
+        ["trial"],
+    )
+    assert "KeyError" in crash["message"]
+    notes = [note.partition(":")[0] for note in package["notes"]]
+    assert notes == [
+        "Trial of ours-toy",
+        "Rehearsal of ours-toy in mode trial, with W&B put on",
+        "W&B then held team/toy/ours-toy",
+        "Rehearsal of evaluation",
+    ]
+    assert package["notes"][2].endswith("finished, 1 rows of epoch, val_loss.")
+    assert package["complete"]
 
 
 def test_nothing_is_said_of_evaluation_where_training_fails(

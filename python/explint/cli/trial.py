@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,7 +17,7 @@ from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
     from explint.model import InputError, PackageReport
-    from explint.request import CheckOptions, PackageText
+    from explint.request import CheckOptions, PackageText, Seen
     from explint.trial.campaign import TrialOptions
     from explint.trial.executors import Executor
 
@@ -154,6 +155,16 @@ class Size(click.ParamType[int]):
     help="Bound runs from outside: loaders, Optuna trials, W&B offline.",
 )
 @click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Then train against a W&B of this machine, and run and judge the evaluation.",
+)
+@click.option(
+    "--rehearse-mode",
+    metavar="NAME",
+    help="The mode to train in for it.  [default: the first one that keeps W&B on]",
+)
+@click.option(
     "--executor",
     "executor_name",
     type=click.Choice(["local", "slurm", "ray"]),
@@ -208,6 +219,7 @@ def trial(
     \b
     explint trial .
     explint trial . --run proposed-cifar10 --env .venv --timeout 300
+    explint trial . --env .venv --rehearse
     explint trial packages/ --out results --executor slurm --gpus 1
     """
     ctx = click.get_current_context()
@@ -229,11 +241,16 @@ def trial(
     check_selectors(given["select"], given["ignore"], quiet=how.quiet)
     trial_options = _trial_options(given)
     executor = _executor(given, trial_options, quiet=how.quiet)
+    then = None
+    if given["rehearse"] or given["rehearse_mode"] is not None:
+        then = _rehearsal(trial_options, given["rehearse_mode"])
 
     def stream(
         locations: Sequence[str], check_options: CheckOptions, stdin: BinaryIO | None
     ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
-        return _tried(locations, check_options, trial_options, executor, stdin, quiet=how.quiet)
+        return _tried(
+            locations, check_options, trial_options, executor, stdin, then, quiet=how.quiet
+        )
 
     ctx.exit(run(paths or (".",), options, how, stream, progress=False))
 
@@ -247,6 +264,7 @@ def _tried(
     options: TrialOptions,
     executor: Executor,
     stdin: BinaryIO | None,
+    then: Callable[..., Seen] | None,
     *,
     quiet: bool,
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
@@ -269,11 +287,28 @@ def _tried(
                     with display.out_of_the_way():
                         note(remark)
 
-            for item in tried(packages, check_options, options, executor, tell=tell):
+            after = None if then is None else partial(then, tell=tell)
+            for item in tried(packages, check_options, options, executor, tell=tell, then=after):
                 with display.out_of_the_way():
                     yield item
     except (ExecutorError, SandboxError) as error:
         raise Trouble(str(error), error.help) from None
+
+
+def _rehearsal(options: TrialOptions, mode: str | None) -> Callable[..., Seen]:
+    """What is done after a package's trial runs.
+
+    Raises:
+        Trouble: a library that only rehearsals need is not installed.
+    """
+    from explint.rehearsal.campaign import rehearsed
+    from explint.rehearsal.errors import MissingExtraError, need
+
+    try:
+        need("graphql", "pypdf")
+    except MissingExtraError as error:
+        raise Trouble(str(error), error.help) from None
+    return partial(rehearsed, options=options, mode=mode)
 
 
 def _trial_options(given: dict[str, Any]) -> TrialOptions:

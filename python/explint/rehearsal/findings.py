@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from explint.model import Finding, PackageReport
 from explint.package import Package
 from explint.protocol.profile import Profile
@@ -34,7 +36,8 @@ def findings(
         return []
     found = run_findings(
         package,
-        done.outcome,
+        # What evaluation had to work with is what training logged in that mode.
+        msgspec.structs.replace(done.outcome, mode=rehearsal.mode or None),
         done.observation,
         static,
         profile=profile,

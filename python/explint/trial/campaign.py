@@ -31,7 +31,8 @@ RUNS = "runs"
 SOURCES = "sources"
 ENVIRONMENTS = "environments"
 
-_CRITERIA = tuple(range(1, 10))
+# All but evaluation, which no training run shows.
+_CRITERIA = (1, 2, 3, 4, 5, 6, 7, 9)
 _TRIAL = 9
 
 Item = tuple[PackageReport, PackageText] | InputError
@@ -91,11 +92,14 @@ def tried(
     executor: Executor,
     *,
     tell: Callable[[str], None],
+    then: Callable[[Planned], Seen] | None = None,
 ) -> Iterator[Item]:
     """Checks and tries the packages, and yields each one's report when all its runs have ended.
 
     The reports come in the order in which the packages are done. What was done before, by the
     outcomes in the results folder, is not done again. ``tell`` gets remarks on how it goes on.
+    ``then`` is asked about each package that has runs, once they have ended: what it has seen goes
+    into the report as well.
 
     Raises:
         ExecutorError: the executor cannot do what was asked.
@@ -117,7 +121,7 @@ def tried(
         if known:
             tell(f"{package.id}: {known} of {len(planned.jobs)} runs were done before")
     left = {job.id for job in jobs}
-    yield from _finished(waiting, left, check)
+    yield from _finished(waiting, left, check, then)
     for ended in executor.run(jobs) if jobs else ():
         outcome = ended.job.outcome()
         if ended.problem:
@@ -130,7 +134,7 @@ def tried(
         left.discard(ended.job.id)
         if outcome is not None:
             tell(f"{ended.job.id}: {sentence(outcome)}")
-        yield from _finished(waiting, left, check)
+        yield from _finished(waiting, left, check, then)
 
 
 def joined(
@@ -157,11 +161,17 @@ def joined(
                 yield _join(Planned(package, item[0], profile, jobs), check)
 
 
-def _finished(waiting: list[Planned], left: set[str], check: CheckOptions) -> Iterator[Item]:
+def _finished(
+    waiting: list[Planned],
+    left: set[str],
+    check: CheckOptions,
+    then: Callable[[Planned], Seen] | None,
+) -> Iterator[Item]:
     for planned in list(waiting):
         if not any(job.id in left for job in planned.jobs):
             waiting.remove(planned)
-            yield _join(planned, check)
+            more = then(planned) if then is not None and planned.jobs else Seen()
+            yield _join(planned, check, more)
 
 
 # Planning
@@ -323,8 +333,15 @@ def _environment(
 # Joining
 
 
-def _join(planned: Planned, check: CheckOptions) -> Item:
+def _join(planned: Planned, check: CheckOptions, more: Seen | None = None) -> Item:
     seen = _seen(planned)
+    if more is not None:
+        seen = Seen(
+            findings=tuple(dict.fromkeys((*seen.findings, *more.findings))),
+            settles=tuple(sorted({*seen.settles, *more.settles})),
+            notes=(*seen.notes, *more.notes),
+            complete=seen.complete and more.complete,
+        )
     again = msgspec.structs.replace(check, jobs=1, cache=None, seen={planned.package.id: seen})
     (item,) = check_packages([planned.package], again)
     return item
