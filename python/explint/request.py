@@ -15,7 +15,7 @@ from explint.model import Finding, ToolInfo
 from explint.package import Package
 from explint.source import Limits
 
-RULES_VERSION = "5"
+RULES_VERSION = "6"
 """Raised whenever a rule may answer differently on the same package."""
 
 

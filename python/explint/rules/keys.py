@@ -747,8 +747,10 @@ class Certain:
                 return found is not ABSENT and not isinstance(found, NotKnown)
             case f.UnknownValue():
                 return row.reason == "loop"
-            case f.Raised() | f.Parameter() | f.Function() | f.Bound() | f.Super():
+            case f.Raised() | f.Parameter() | f.Super():
                 return False
+            case f.Bound():
+                inner = (row.of,)
             case f.Ran() | f.Called():
                 inner = (self.entry.loops[row.loop].over,)
                 over = self.entry.values[inner[0]]
@@ -772,7 +774,10 @@ class Certain:
             case f.All():
                 inner = [v for v, _ in row.conditions]
             case f.Select():
-                inner = (row.test, row.yes, row.no)
+                test = condition(row.test, self.env)
+                inner = (
+                    (row.test, row.yes, row.no) if test is None else (row.yes if test else row.no,)
+                )
             case f.Template():
                 inner = row.parts
             case f.ListValue() | f.TupleValue() | f.SetValue():

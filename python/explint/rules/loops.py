@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from explint.regex import regex
 from explint.rules.flow import parts
 from explint.rules.programs import Program
 from explint.trace import facts as f
-from explint.trace.specialise import ABSENT, condition, evaluate, keys_of
+from explint.trace.specialise import ABSENT, condition, evaluate, keys_of, lookup
 from explint.trace.specialise import Unknown as NotKnown
 
 _WRAPPERS: Final = frozenset({"enumerate", "iter", "list", "tuple", "reversed", "zip"})
@@ -297,6 +297,7 @@ def _is_sensitive(loop: LoaderLoop, program: Program, full: Program) -> bool:
     """Whether the trial switch may have a part in what the loop goes over."""
     trace = program.trace
     opaque = False
+    handed: set[str] = set()
     made = parts(trace, trace.loops[loop.event.loop].over)
     for part in made:
         row = trace.values[part]
@@ -309,17 +310,30 @@ def _is_sensitive(loop: LoaderLoop, program: Program, full: Program) -> bool:
                 if a != b:
                     return True
                 opaque = opaque or a is None
-            case f.UnknownValue() | f.Instance() | f.Bound() | f.Parameter() | f.Function():
+            case f.UnknownValue() | f.Instance() | f.Bound() | f.Parameter():
                 opaque = True
-    if not opaque:
+            case f.Function():
+                handed.add(row.name)
+    if not (opaque or handed):
         return False
     leaving = {one.event.loop for one in loader_loops(program, full)}
     return any(
         number < loop.number
+        and (opaque or _is_in(event.call, handed, trace))
         and differs(event.at, program, full)
         and not _only_sets(event, program, leaving)
         for number, event in program.events_of(f.Read)
     )
+
+
+def _is_in(call: int, functions: Collection[str], trace: f.EntryTrace) -> bool:
+    """Whether a call is one of these functions, or made by one."""
+    while call:
+        row = trace.calls[call]
+        if row.function in functions:
+            return True
+        call = row.parent
+    return False
 
 
 def differs(value: f.ValueId, program: Program, full: Program, *, apart: bool = True) -> bool:
@@ -339,6 +353,9 @@ def differs(value: f.ValueId, program: Program, full: Program, *, apart: bool = 
     if isinstance(a, Mapping | list) or isinstance(b, Mapping | list):
         # A section that is handed on: its parts are looked at where they are read.
         return False
+    if isinstance(b, NotKnown) and not isinstance(a, NotKnown):
+        # What a search finds is not known; what the config holds before it is.
+        b = lookup(row.root, row.path, 0, full.env)
     if isinstance(a, NotKnown) or isinstance(b, NotKnown):
         return isinstance(a, NotKnown) != isinstance(b, NotKnown)
     return a is not b and (type(a) is not type(b) or a != b)

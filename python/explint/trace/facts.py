@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -555,6 +556,16 @@ _PARTS: Final[Mapping[type, Callable[[Any], Sequence[ValueId]]]] = {
 
 _ASKS_FOR_FILES: Final = frozenset({"exists", "is_file"})
 _FILE_FUNCTIONS: Final = frozenset({"os.path.exists", "os.path.isfile"})
+
+_SETTINGS: Final = frozenset({Config, Literal, Integer, Template})
+"""The kinds of values that a choice between settings is between."""
+
+_OF_OBJECTS: Final = (
+    *("users", "varying", "constants", "constant_truths", "guard_of", "_made", "results"),
+    *("asks_for_files", "reached", "is_cut", "_events_by_kind"),
+)
+"""The indices of a trace that stay as they are when a choice between settings is made."""
+
 _Kind = TypeVar("_Kind")
 
 
@@ -669,6 +680,65 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
                 for _, row in self.values_of(Library)
             )
         )
+
+    @cached_property
+    def _choices(self) -> list[tuple[ValueId, Select]]:
+        """The choices between two settings, one of them from a config."""
+        found = []
+        settings: set[ValueId] = set()
+        # A choice stands after what it chooses from.
+        for value, row in self.values_of(Select):
+            kinds = {
+                Config if way in settings else type(self.values[way]) for way in (row.yes, row.no)
+            }
+            if Config in kinds and kinds <= _SETTINGS:
+                settings.add(value)
+                found.append((value, row))
+        return found
+
+    def settled(self, truth: Callable[[ValueId], bool | None]) -> EntryTrace:
+        """The same trace with the choices between settings made whose test has a truth.
+
+        A choice gets the row of what it chooses. Only settings are chosen: they are what they say,
+        wherever they stand, where an object is the one that some call made.
+        """
+        tests = tuple(truth(row.test) for _, row in self._choices)
+        if all(test is None for test in tests):
+            return self
+        # Most runs and modes settle a trace in one of a few ways.
+        known = self._settled.get(tests)
+        if known is None:
+            known = self._settled[tests] = self._with_choices(tests)
+        return known
+
+    @cached_property
+    def _settled(self) -> dict[tuple[bool | None, ...], EntryTrace]:
+        return {}
+
+    def _with_choices(self, tests: Sequence[bool | None]) -> EntryTrace:
+        made: dict[ValueId, AnyValue] = {}
+        for (value, choice), test in zip(self._choices, tests, strict=True):
+            if test is not None:
+                way = choice.yes if test else choice.no
+                made[value] = made.get(way, self.values[way])
+        made = {value: row for value, row in made.items() if type(row) is not Select}
+        values = list(self.values)
+        by_kind = dict(self._values_by_kind)
+        for kind in {Select, *map(type, made.values())}:
+            others = [one for one in by_kind.get(kind, ()) if one[0] not in made]
+            new = [(value, row) for value, row in made.items() if type(row) is kind]
+            by_kind[kind] = sorted([*others, *new], key=itemgetter(0))
+        parts = list(self.parts)
+        for value, row in made.items():
+            values[value] = row
+            parts[value] = _PARTS[type(row)](row) if type(row) in _PARTS else ()
+        settled = msgspec.structs.replace(self, values=values)
+        settled.__dict__["parts"] = parts
+        # A setting is a part of what it may be chosen for, and no object has become another one.
+        for index in _OF_OBJECTS:
+            settled.__dict__[index] = getattr(self, index)
+        settled.__dict__["_values_by_kind"] = by_kind
+        return settled
 
     @cached_property
     def reached(self) -> frozenset[tuple[int, int]]:

@@ -371,6 +371,9 @@ def _compute(value: f.ValueId, env: Env, depth: int) -> Any:  # noqa: ANN401
             if isinstance(of, PurePosixPath) and row.name in _PATH_ATTRIBUTES:
                 found = _guarded(getattr, of, row.name)
                 return list(found) if row.name == "parents" else found
+            # `space.low` of a section that a loop goes over.
+            if isinstance(of, Mapping) and row.name in of:
+                return of[row.name]
             return _OF_LIBRARY
         case f.Library():
             return _OF_LIBRARY
@@ -649,6 +652,24 @@ def keys_of(path: Sequence[f.ValueId], env: Env) -> list[str | int] | Unknown:
     return keys
 
 
+def _known_keys(path: Sequence[f.ValueId], env: Env) -> list[str | int]:
+    """The keys that a path begins with, as far as they are known."""
+    keys: list[str | int] = []
+    for part in path:
+        key = _evaluate(part, env, 0)
+        if isinstance(key, str | int):
+            keys.append(key)
+            continue
+        row = env.entry.values[part]
+        if isinstance(row, f.Template) and row.parts:
+            # f"training.{name}": what stands before the last dot of its first part is known.
+            first = _evaluate(row.parts[0], env, 0)
+            if isinstance(first, str):
+                keys.extend(first.split(".")[:-1])
+        break
+    return keys
+
+
 def lookup(root: int, path: Sequence[f.ValueId], version: int, env: Env) -> Tree:
     """What a config holds at a path after ``version`` events."""
     keys = keys_of(path, env)
@@ -802,7 +823,9 @@ def specialise(
     for guard in set(entry.guard_of):
         if guard not in guards:
             decide(guard, env)
-    return Specialised(env, [guards[guard] for guard in entry.guard_of])
+    states = [guards[guard] for guard in entry.guard_of]
+    env.entry = entry.settled(lambda test: condition(test, env))
+    return Specialised(env, states)
 
 
 def _made(root: f.Root, config: Tree, env: Env, version: int) -> Tree:
@@ -927,8 +950,8 @@ def _change(at: f.ValueId, value: Tree, version: int, env: Env, *, sure: bool) -
     tree = env.tree(row.root, version)
     keys = keys_of(row.path, env)
     if isinstance(keys, Unknown):
-        # Any key may have been written.
-        history.append((version, keys))
+        # Any key may have been written, below those that are known.
+        history.append((version, with_value(tree, _known_keys(row.path, env), keys)))
     else:
         if not sure:
             there = at_keys(tree, keys)
