@@ -216,6 +216,11 @@ def _collect(experiment: Experiment, process: Process, log: RunLog) -> None:
     env = process.special.env
     states, events = process.special.states, process.trace.events
     mode = _environment_mode(process)
+    if (error := _ends_in_error(process)) is not None:
+        # What stands behind it is logged once the error is repaired.
+        log.openings.append(
+            Opening(f"the run ends in the error that {error} raises", "a run without the error")
+        )
     for number in _telling(experiment, process.trace):
         state, event = states[number], events[number]
         if state is False:
@@ -239,6 +244,24 @@ def _collect(experiment: Experiment, process: Process, log: RunLog) -> None:
                 log.openings.append(
                     Opening(f"{process.path} does more than is followed", "a trial run")
                 )
+
+
+def _ends_in_error(process: Process) -> str | None:
+    """The place where a process comes to code that was never written, or surely raises another
+    exception once its loops run; None where there is no such place."""
+    from explint.rules.keys import Certain
+
+    raised = process.special.happening_of(f.Raise)
+    certain = Certain(process.trace, process.special.env)
+    values = process.trace.values
+    for _, event in raised:
+        row = values[event.value]
+        if isinstance(row, f.CallValue):
+            row = values[row.callee]
+        unwritten = isinstance(row, f.Library) and row.name == "NotImplementedError"
+        if unwritten or certain.happens(event.guard):
+            return f"{process.path_of(event.place)}:{event.place.line}"
+    return None
 
 
 def _telling(experiment: Experiment, trace: f.EntryTrace) -> list[int]:
