@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import pytest
 
-from explint.trial import sandbox
+from explint.trial import interpreter, prepare, sandbox
+from explint.trial.job import to_json
 from explint.trial.network import Network, allows
 from explint.trial.outcome import Outcome
 from explint.trial.places import Places
@@ -253,6 +254,26 @@ def test_hosts_are_compared_by_whole_labels() -> None:
     assert not allows(hosts, "files.example")
     assert not allows(hosts, "nothub.example")
     assert not allows(hosts, "a.hub.example")
+
+
+def test_an_environment_made_from_a_package_opens_no_other_folder(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    (secret / "bin").mkdir(parents=True)
+    (secret / "bin" / "python").touch()
+    site = tmp_path / "made" / "venv" / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "door.pth").write_text(f"{secret}\n")
+    (site / "door").symlink_to(secret)
+    venv = tmp_path / "made" / "venv"
+    (venv / "pyvenv.cfg").write_text(f"home = {secret / 'bin'}\n")
+    (venv / "bin").mkdir()
+    python = venv / "bin" / "python"
+    python.symlink_to(secret / "bin" / "python")
+    # What a person prepared is believed.
+    assert secret in interpreter.folders(python)
+    made = prepare.Prepared(python=python, folders=(venv,))
+    (tmp_path / "made" / interpreter.MADE).write_bytes(to_json(made))
+    assert interpreter.folders(python) == [venv]
 
 
 DAEMONS = {

@@ -18,7 +18,7 @@ from explint.pipeline import check_packages
 from explint.protocol import ProfileError, choose_profile
 from explint.protocol.profile import Mode, Profile
 from explint.request import CheckOptions, PackageText, Seen
-from explint.trial import prepare
+from explint.trial import interpreter, prepare
 from explint.trial.executors import Executor
 from explint.trial.job import LOST, TrialJob, appear, job_id, read_job, to_json
 from explint.trial.network import Network
@@ -319,7 +319,7 @@ def _environment(
     if options.environment is not None:
         return prepare.prepared_environment(options.environment)
     folder = (options.out / ENVIRONMENTS / content).resolve()
-    if not (folder / "ready.json").is_file():
+    if not (folder / interpreter.MADE).is_file():
         tell(f"{source.name}: uv makes the environment")
     return prepare.uv_environment(
         source,

@@ -12,8 +12,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 EXPLINT = Path(__file__).resolve().parent.parent
 """The folder of this package's modules."""
+
+
+MADE = "ready.json"
+"""The file beside an environment that was made from a package; nothing built there can write it."""
+
+
+class Made(msgspec.Struct):
+    """Of that file, the folders that the environment may need: itself and where uv keeps Python."""
+
+    folders: tuple[Path, ...]
 
 
 class NoInterpreterError(Exception):
@@ -34,7 +46,14 @@ def find(place: Path) -> Path:
 
 
 def folders(python: Path) -> list[Path]:
-    """What must be readable for ``python`` to run with all that is installed for it."""
+    """What must be readable for ``python`` to run with all that is installed for it.
+
+    An environment that was made from a package says so in ``MADE`` beside its folder. Its links and
+    files are then not believed: what was built for it could make them name any folder.
+    """
+    made = python.parent.parent.parent / MADE
+    if made.is_file():
+        return list(msgspec.json.decode(made.read_bytes(), type=Made, dec_hook=_path).folders)
     found: dict[Path, None] = {}
     for program in _hops(python):
         prefix = program.parent.parent
@@ -46,12 +65,17 @@ def folders(python: Path) -> list[Path]:
                     found.update(dict.fromkeys(_prefix(Path(value.strip()).parent)))
         for site in prefix.glob("lib*/python3*/site-packages"):
             found.update(dict.fromkeys(_linked(site)))
+            found.update(dict.fromkeys(p.resolve() for p in site.iterdir() if p.is_symlink()))
     return [path for path in found if path.exists()]
 
 
 def own_folders() -> list[Path]:
     """What this interpreter needs to run the part of explint that runs in the sandbox."""
     return [*folders(Path(sys.executable)), *_prefix(Path(sys.base_prefix)), EXPLINT]
+
+
+def _path(_: type, value: object) -> Path:
+    return Path(str(value))
 
 
 def _hops(program: Path) -> Iterator[Path]:

@@ -30,11 +30,15 @@ _UV_SECONDS = 1800.0
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """An environment, or why there is none (``problem``)."""
+    """An environment, or why there is none (``problem``).
+
+    ``folders`` is what an environment made by uv needs beside the system's and explint's own.
+    """
 
     python: Path | None = None
     seconds: float = 0.0
     problem: str = ""
+    folders: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -126,7 +130,7 @@ def uv_environment(
             problem="uv is not installed: install it, or name a prepared environment with --env"
         )
     environment = folder / "venv"
-    done = folder / "ready.json"
+    done = folder / interpreter.MADE
     folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(folder / "lock"):
@@ -161,7 +165,11 @@ def uv_environment(
             if outcome.timed_out:
                 why = f"`uv sync` took longer than {_UV_SECONDS:.0f} seconds: {said}"
             return Prepared(problem=why, seconds=outcome.seconds)
-        made = Prepared(python=environment / "bin" / "python", seconds=outcome.seconds)
+        made = Prepared(
+            python=environment / "bin" / "python",
+            seconds=outcome.seconds,
+            folders=(environment, cache / "python"),
+        )
         appear(done, to_json(made))
         return made
 
