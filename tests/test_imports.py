@@ -74,6 +74,7 @@ ROOMS: dict[str, frozenset[str]] = {
     # What runs inside an experiment's processes (trial/observer) imports nothing of ours at all.
     "trial": DATA
     | {
+        "audit",
         "compose",
         "config",
         "core",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from explint.audit.store import read_findings, read_packages
 from explint.cli import cli
 from explint.model import CRITERIA, CriterionState
 from explint.trial import sandbox
@@ -100,6 +101,13 @@ def test_each_run_is_done_and_its_crash_stands_at_its_line(package: Path) -> Non
     assert [f["path"] for f in done["good-1"]["written"]] == ["rate.txt"]
     assert done["bad-2"]["exit_code"] == 1
     assert Path(done["bad-2"]["log"]).read_text().startswith("tries bad-2 trial\n")
+    rows = list(read_findings(package.parent / "out"))
+    assert [(f.rule, f.package, f.line) for f in rows] == [("run/crash", found["id"], 11)]
+    assert rows[0].frame is not None
+    assert "learning_rates[run]" in rows[0].frame
+    (row,) = read_packages(package.parent / "out")
+    assert row.runs == ("bad-2", "good-1")
+    assert row.criterion_9 == "violated"
     # The package itself is as it was.
     assert sorted(p.name for p in package.iterdir()) == ["config", "pyproject.toml", "src"]
 

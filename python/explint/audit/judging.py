@@ -79,11 +79,12 @@ class Judge:
             answer = failed("error", result.message)
         else:
             report, text = result
-            answer = self._rows(package, report, text)
+            answer = self.rows(package, report, text)
         answer.package.seconds = time.perf_counter() - started
         return encode(answer)
 
-    def _rows(self, package: Package, report: PackageReport, text: PackageText) -> Answer:
+    def rows(self, package: Package, report: PackageReport, text: PackageText) -> Answer:
+        """The rows of a package that was judged, by reading or by a trial too."""
         findings = _findings(report.findings, text)
         states: dict[str, str] = {
             f"criterion_{number}": state.value for number, state in report.verdict.criteria.items()

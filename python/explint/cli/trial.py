@@ -270,6 +270,7 @@ def _tried(
 ) -> Iterator[tuple[PackageReport, PackageText] | InputError]:
     from explint.source import open_sources
     from explint.trial.campaign import tried
+    from explint.trial.dataset import Dataset
     from explint.trial.display import Display
     from explint.trial.executors import ExecutorError
     from explint.trial.sandbox import SandboxError, choose
@@ -287,10 +288,22 @@ def _tried(
                     with display.out_of_the_way():
                         note(remark)
 
+            profile = check_options.flags.get("profile")
+            dataset = Dataset(
+                options.out, locations, None if profile is None else str(profile), tell
+            )
             after = None if then is None else partial(then, tell=tell)
-            for item in tried(packages, check_options, options, executor, tell=tell, then=after):
-                with display.out_of_the_way():
-                    yield item
+            done = tried(
+                packages, check_options, options, executor, tell=tell, keep=dataset.add, then=after
+            )
+            complete = False
+            try:
+                for item in done:
+                    with display.out_of_the_way():
+                        yield item
+                complete = True
+            finally:
+                dataset.write(complete=complete)
     except (ExecutorError, SandboxError) as error:
         raise Trouble(str(error), error.help) from None
 

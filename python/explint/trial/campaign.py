@@ -92,14 +92,15 @@ def tried(
     executor: Executor,
     *,
     tell: Callable[[str], None],
+    keep: Callable[[Package, PackageReport, PackageText], None],
     then: Callable[[Planned], Seen] | None = None,
 ) -> Iterator[Item]:
     """Checks and tries the packages, and yields each one's report when all its runs have ended.
 
     The reports come in the order in which the packages are done. What was done before, by the
-    outcomes in the results folder, is not done again. ``tell`` gets remarks on how it goes on.
-    ``then`` is asked about each package that has runs, once they have ended: what it has seen goes
-    into the report as well.
+    outcomes in the results folder, is not done again. ``tell`` gets remarks on how it goes on,
+    ``keep`` every package that is done. ``then`` is asked about each package that has runs, once
+    they have ended: what it has seen goes into the report as well.
 
     Raises:
         ExecutorError: the executor cannot do what was asked.
@@ -121,7 +122,7 @@ def tried(
         if known:
             tell(f"{package.id}: {known} of {len(planned.jobs)} runs were done before")
     left = {job.id for job in jobs}
-    yield from _finished(waiting, left, check, then)
+    yield from _finished(waiting, left, check, keep, then)
     for ended in executor.run(jobs) if jobs else ():
         outcome = ended.job.outcome()
         if ended.problem:
@@ -134,7 +135,7 @@ def tried(
         left.discard(ended.job.id)
         if outcome is not None:
             tell(f"{ended.job.id}: {sentence(outcome)}")
-        yield from _finished(waiting, left, check, then)
+        yield from _finished(waiting, left, check, keep, then)
 
 
 def joined(
@@ -165,13 +166,17 @@ def _finished(
     waiting: list[Planned],
     left: set[str],
     check: CheckOptions,
+    keep: Callable[[Package, PackageReport, PackageText], None],
     then: Callable[[Planned], Seen] | None,
 ) -> Iterator[Item]:
     for planned in list(waiting):
         if not any(job.id in left for job in planned.jobs):
             waiting.remove(planned)
             more = then(planned) if then is not None and planned.jobs else Seen()
-            yield _join(planned, check, more)
+            item = _join(planned, check, more)
+            if not isinstance(item, InputError):
+                keep(planned.package, *item)
+            yield item
 
 
 # Planning
