@@ -2,7 +2,6 @@
 
 import sys
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
 from os.path import abspath, dirname
 
 import explint_observer  # type: ignore[import-not-found]
@@ -12,5 +11,7 @@ explint_observer.start()
 _HERE = dirname(abspath(__file__))
 _spec = PathFinder.find_spec(__name__, [p for p in sys.path if abspath(p) != _HERE])
 if _spec is not None and _spec.loader is not None:
+    from importlib.util import module_from_spec
+
     sys.modules[__name__] = _module = module_from_spec(_spec)
     _spec.loader.exec_module(_module)

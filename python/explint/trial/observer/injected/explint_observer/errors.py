@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 import sys
-import threading
-from types import FrameType, TracebackType
-from typing import Any
 
 from .journal import brief, emit, flush, guarded, is_mine, relative
+
+# Importing typing takes longer than starting the observer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, ModuleType, TracebackType
+    from typing import Any
 
 MOST_FRAMES = 40
 FRAMES_WITH_VALUES = 3
 MOST_VALUES = 24
 MOST_CONFIG_VALUES = 120
 
-_SECRET = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
+_SECRET = ("key", "token", "secret", "passw", "credential")
 _seen: list[int] = []
 
 
 def install() -> None:
-    """Watches ``sys.excepthook``, ``threading.excepthook`` and ``sys.exit``."""
+    """Watches ``sys.excepthook`` and ``sys.exit``."""
     previous = sys.excepthook
 
     @functools.wraps(previous)
@@ -37,15 +39,6 @@ def install() -> None:
         return previous(kind, error, trace)
 
     sys.excepthook = uncaught
-    in_thread = threading.excepthook
-
-    @functools.wraps(in_thread)
-    def uncaught_in_thread(args: Any) -> Any:
-        if args.exc_value is not None:
-            note(args.exc_value, "thread")
-        return in_thread(args)
-
-    threading.excepthook = uncaught_in_thread
     leave = sys.exit
 
     @functools.wraps(leave)
@@ -54,6 +47,19 @@ def install() -> None:
         return leave(*args)
 
     sys.exit = exit_seen
+
+
+def threads(module: ModuleType) -> None:
+    """Watches ``threading.excepthook``."""
+    previous = module.excepthook
+
+    @functools.wraps(previous)
+    def uncaught(args: Any) -> Any:
+        if args.exc_value is not None:
+            note(args.exc_value, "thread")
+        return previous(args)
+
+    module.excepthook = uncaught  # type: ignore[attr-defined]
 
 
 @guarded
@@ -140,7 +146,7 @@ def _values(frame: FrameType) -> dict[str, str]:
     """Plain values and shapes among a frame's locals."""
     found: dict[str, str] = {}
     for name, value in list(frame.f_locals.items()):
-        if len(found) >= MOST_VALUES or _SECRET.search(name) or name.startswith("__"):
+        if len(found) >= MOST_VALUES or _is_secret(name) or name.startswith("__"):
             continue
         if value is None or isinstance(value, (bool, int, float)):
             found[name] = repr(value)
@@ -154,6 +160,11 @@ def _values(frame: FrameType) -> dict[str, str]:
         if shape:
             found[name] = shape
     return found
+
+
+def _is_secret(name: str) -> bool:
+    name = name.lower()
+    return any(word in name for word in _SECRET)
 
 
 def _shape(value: object) -> str | None:
@@ -194,5 +205,5 @@ def flatten(value: Any, name: str, found: dict[str, str], most: int = MOST_CONFI
     if isinstance(value, dict) and value:
         for key, item in value.items():
             flatten(item, f"{name}.{key}" if name else str(key), found, most)
-    elif not (_SECRET.search(name.rpartition(".")[2]) and isinstance(value, str)):
+    elif not (_is_secret(name.rpartition(".")[2]) and isinstance(value, str)):
         found[name] = brief(value if isinstance(value, str) else repr(value))

@@ -8,13 +8,18 @@ and no event.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from types import FrameType
-from typing import Any, TypeVar
+
+# Importing typing takes longer than starting the observer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 MOST_BYTES = 2 << 20
 """Bytes of events per process; what decides a finding may take as much again."""
@@ -27,8 +32,6 @@ _ALWAYS = frozenset({"error", "exit", "end", "count", "wandb.init", "wandb.run",
 _HERE = os.path.dirname(os.path.realpath(__file__))
 # Folders below the package's root whose code is not the package's.
 _NOT_OURS = ("/site-packages/", "/dist-packages/", "/.venv/", "/venv/", "/.cache/")
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Journal:
@@ -118,6 +121,8 @@ def _open() -> int:
 
 
 def _write(event: dict[str, Any]) -> None:
+    import json
+
     fd = _open()
     data = json.dumps(event, default=brief, allow_nan=True).encode() + b"\n"
     if _journal.bytes + len(data) > MOST_BYTES * (2 if event["e"] in _ALWAYS else 1):
@@ -277,6 +282,8 @@ def bounds() -> dict[str, Any]:
     text = os.environ.get("EXPLINT_OBSERVER_BOUNDS")
     if not text:
         return {}
+    import json
+
     try:
         found = json.loads(text)
     except ValueError:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from importlib.abc import MetaPathFinder
-from types import ModuleType
-from typing import Any
 
 from .journal import guarded
 
+# Importing typing takes longer than starting the observer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
 WATCHED = {
+    "subprocess": "system:children",
+    "threading": "errors:threads",
+    "warnings": "system:warned",
     "torch": "pytorch:tensors",
     "torch.optim.optimizer": "pytorch:optimizers",
     "torch.utils.data.dataloader": "pytorch:loaders",
@@ -38,23 +43,20 @@ def install() -> None:
             _watch(name, sys.modules[name])
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds nothing itself: it lets the others find a watched module, and notes its execution."""
 
-    def __init__(self) -> None:
-        self.asking: set[str] = set()
-
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        if name not in WATCHED or name in self.asking:
+        if name not in WATCHED:
             return None
-        self.asking.add(name)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self.asking.discard(name)
-        if spec is not None and spec.loader is not None:
-            _tap(name, spec.loader)
-        return spec
+        for finder in sys.meta_path:
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    _tap(name, spec.loader)
+                return spec
+        return None
 
 
 @guarded

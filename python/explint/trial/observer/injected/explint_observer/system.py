@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import subprocess
 import sys
 import time
-from typing import Any
 
 from .journal import (
     Changed,
@@ -21,6 +19,12 @@ from .journal import (
     where,
 )
 
+# Importing typing takes longer than starting the observer.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 _LOCAL = ("127.", "::1", "0.0.0.0", "localhost", "::ffff:127.", "::")
 _FAMILIES = frozenset(
@@ -33,16 +37,21 @@ _hosts: set[tuple[str, str]] = set()
 
 
 def install() -> None:
-    """Adds the audit hook, watches child processes, and tells of memory at the end."""
+    """Adds the audit hook, and tells of memory at the end."""
     sys.addaudithook(_audit)
-    around(subprocess.Popen, "__init__", _before_child, _after_child)
-    around(subprocess.Popen, "poll", None, _left)
-    around(subprocess.Popen, "wait", None, _left)
-    around(subprocess.Popen, "communicate", None, _left)
-    warnings = sys.modules.get("warnings")
-    if warnings is not None:
-        around(warnings, "_showwarnmsg_impl", _warned)
     atexit.register(guarded(_end))
+
+
+def children(module: ModuleType) -> None:
+    """Watches ``subprocess.Popen``, through which the whole module starts programs."""
+    around(module.Popen, "__init__", _before_child, _after_child)
+    for name in ("poll", "wait", "communicate"):
+        around(module.Popen, name, None, _left)
+
+
+def warned(module: ModuleType) -> None:
+    """Watches the warnings that are shown."""
+    around(module, "_showwarnmsg_impl", _warned)
 
 
 def _audit(name: str, args: tuple[Any, ...]) -> None:

@@ -50,7 +50,7 @@ def disabled(module: ModuleType) -> None:
 
     def update(summary: Any, *args: Any, **kwargs: Any) -> None:
         # What is logged goes into the summary this way too.
-        if sys._getframe(1).f_code.co_name != "log":
+        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("wandb."):
             guarded(_summarised)(summary, *args)
         dict.update(summary, *args, **kwargs)
 
@@ -92,8 +92,9 @@ def _began(token: Any, run: Any, *args: Any, **kwargs: Any) -> None:
         project=brief(getattr(settings, "project", None) or ""),
         place=where(),
     )
-    # Before 0.19 a disabled run carries a log of its own on the instance.
-    if run is not None and callable(vars(run).get("log")):
+    # Before 0.26 a disabled run carries a log of its own on the instance.
+    own = type(run).__name__ == "RunDisabled" or callable(getattr(run, "__dict__", {}).get("log"))
+    if own:
         plain = run.log
         around(run, "log", _logged_by_instance)
         module = sys.modules.get("wandb")
