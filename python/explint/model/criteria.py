@@ -22,12 +22,12 @@ CRITERIA: dict[int, Criterion] = {
         Criterion(
             number=3,
             title="Data pipeline",
-            undecided="data loading and preprocessing are not judged yet",
+            undecided="whether the data can be had and read shows only in a run",
         ),
         Criterion(
             number=4,
             title="Model implementation",
-            undecided="shapes, devices and label spaces are not judged yet",
+            undecided="whether shapes and devices fit everywhere shows only in a run",
         ),
         Criterion(number=5, title="File structure"),
         Criterion(number=6, title="WandB integration"),

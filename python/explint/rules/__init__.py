@@ -49,6 +49,7 @@ from explint.rules.keys import (
 from explint.rules.labels import decode_ignore_index, label_leak, pad_token
 from explint.rules.layers import eval_mode, no_gradient, stale_optimizer, untrained_head
 from explint.rules.libraries import api_not_in_version, unsatisfiable
+from explint.rules.loading import collate_mismatch, no_error_handling
 from explint.rules.methods import config_ignored, same_method, unhandled_method
 from explint.rules.metrics import (
     config_mismatch,
@@ -78,6 +79,7 @@ from explint.rules.outcome import (
     no_significance_test,
     wrong_baseline,
 )
+from explint.rules.parameters import parameter_groups, parameter_overwritten
 from explint.rules.registry import PythonRule
 from explint.rules.results import (
     constant_comparison,
@@ -87,6 +89,8 @@ from explint.rules.results import (
     wrong_average,
 )
 from explint.rules.splits import split_overlap
+from explint.rules.tensors import device_mismatch, shape_mismatch
+from explint.rules.terms import label_space, unused_loss_term
 from explint.rules.tracking import (
     local_results,
     no_init,
@@ -143,6 +147,8 @@ def python_rules() -> tuple[PythonRule, ...]:
         fit_before_split,
         unused_test_split,
         decode_ignore_index,
+        no_error_handling,
+        collate_mismatch,
         pad_token,
         invalid_pyproject,
         no_project_table,
@@ -195,6 +201,12 @@ def python_rules() -> tuple[PythonRule, ...]:
         scheduler,
         seed,
         amp_order,
+        device_mismatch,
+        shape_mismatch,
+        parameter_overwritten,
+        parameter_groups,
+        unused_loss_term,
+        label_space,
         log_of_zero,
         never_run,
         search_key_without_effect,

@@ -12,6 +12,7 @@ import msgspec
 
 from explint.regex import lines_with
 from explint.rules.flow import parts
+from explint.rules.pipelines import OverData
 from explint.rules.processes import Process, processes
 from explint.trace import facts as f
 
@@ -33,6 +34,11 @@ _OPTIMIZER: Final = re.compile(
 _GRAD_OFF: Final = re.compile(r"^(\s*)with\b.*\b(no_grad|inference_mode)\(")
 _ONE_LINE: Final = re.compile(r"^\s*with\b[^#]*\):\s*[^\s#]")
 _GRAD_OFF_DECORATOR: Final = re.compile(r"^(\s*)@(torch\.)?(autograd\.)?(no_grad|inference_mode)\b")
+_TRAINER: Final = re.compile(
+    r"^(transformers|trl|sentence_transformers)\.(\w+\.)*\w*Trainer\(\)\.train$"
+    r"|^(lightning|pytorch_lightning)\.(\w+\.)*Trainer\(\)\.fit$"
+)
+_TRAINING: Final = re.compile(r"backward\(|Trainer\(|def training_step\b")
 _LAYER: Final = re.compile(
     r"^torch\.nn\.(Linear|Bilinear|Conv\w+|Embedding\w*|LSTM\w*|GRU\w*|RNN\w*|Transformer\w*"
     r"|MultiheadAttention|Lazy\w+)$"
@@ -189,10 +195,11 @@ class Training:
         return found
 
     @cached_property
-    def backwards(self) -> list[tuple[int, f.LibraryCall, f.ValueId]]:
-        """The calls of ``backward``, with the loss: of ``scaler.scale(loss)`` what is scaled, of
-        ``accelerator.backward(loss)`` what is handed over."""
-        found = []
+    def backwards(self) -> list[tuple[int, f.AnyEvent, f.ValueId]]:
+        """Where gradients are computed, with the loss: calls of ``backward``, of
+        ``scaler.scale(loss)`` what is scaled, of ``accelerator.backward(loss)`` what is handed
+        over; and what a Lightning module's ``training_step`` returns to its trainer."""
+        found: list[tuple[int, f.AnyEvent, f.ValueId]] = []
         for number, event, of in self.methods("backward"):
             loss = of
             if event.args and "ccelerator" in event.name:
@@ -203,7 +210,71 @@ class Training:
                 if isinstance(callee, f.Attribute) and callee.name == "scale":
                     loss = row.args[0]
             found.append((number, event, loss))
+        if not self._by_hand:
+            found += self._returned_losses()
+            found.sort(key=lambda one: one[0])
         return found
+
+    @cached_property
+    def _by_hand(self) -> bool:
+        """Whether a Lightning module optimises by itself."""
+        return any(
+            "automatic_optimization" in (self.experiment.text(path) or "")
+            for path in self.experiment.package.files
+            if path.endswith(".py")
+        )
+
+    def _returned_losses(self) -> Iterator[tuple[int, f.AnyEvent, f.ValueId]]:
+        trace = self.trace
+        for number, event in self.process.special.happening():
+            if not isinstance(event, f.Return):
+                continue
+            call = trace.calls[event.call]
+            if not call.function.endswith(".training_step") or not self._is_fitted(event.guard):
+                continue
+            row = trace.values[event.value]
+            if isinstance(row, f.DictValue):
+                for key, value in row.items:
+                    name = trace.values[key]
+                    if isinstance(name, f.Literal) and name.value == "loss":
+                        yield number, event, value
+            elif not isinstance(row, f.Literal):
+                yield number, event, event.value
+
+    def _is_fitted(self, guard: int) -> bool:
+        while guard:
+            row = self.trace.guards[guard]
+            test = self.trace.values[row.condition]
+            if isinstance(test, f.Called):
+                over = self.trace.values[self.trace.loops[test.loop].over]
+                return isinstance(over, f.Attribute) and over.name == "fit"
+            guard = row.parent
+        return False
+
+    @cached_property
+    def trainers(self) -> list[tuple[int, f.LibraryCall, set[f.ValueId]]]:
+        """Where a trainer of Transformers or Lightning trains, with the models it may train."""
+        found = []
+        for name, keyword in (("train", "model"), ("fit", "model")):
+            for number, event, of in self.methods(name):
+                if not _TRAINER.search(event.name):
+                    continue
+                given = event
+                if name == "train":
+                    row = self.trace.values[of]
+                    made = row.event if isinstance(row, f.CallValue) else None
+                    maker = None if made is None else self.trace.events[made]
+                    if not isinstance(maker, f.LibraryCall):
+                        continue
+                    given = maker
+                models = [v for k, v in given.kwargs if k == keyword] or given.args[:1]
+                found.append((number, event, {b for m in models for b in self.bases(m)}))
+        return found
+
+    @cached_property
+    def certain(self) -> OverData:
+        """Which events happen for all that is known, were there data to loop over."""
+        return OverData(self.trace, self.process.special.env)
 
     @cached_property
     def layers(self) -> list[tuple[int, f.LibraryCall]]:
@@ -355,7 +426,7 @@ def trainings(experiment: Experiment) -> tuple[Training, ...]:
 
 def _trainings(experiment: Experiment) -> Iterator[Training]:
     if not any(
-        "backward(" in (experiment.text(path) or "")
+        _TRAINING.search(experiment.text(path) or "")
         for path in experiment.package.files
         if path.endswith(".py")
     ):
@@ -369,5 +440,5 @@ def _trainings(experiment: Experiment) -> Iterator[Training]:
             continue
         known.add(key)
         training = Training(process, experiment, off)
-        if training.backwards:
+        if training.backwards or training.trainers:
             yield training

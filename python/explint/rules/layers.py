@@ -279,7 +279,7 @@ def _is_called(one: Training, models: set[int], since: int) -> bool:
             return True
         if one.trace.calls[event.call].function in {f"{c}.forward" for c in classes}:
             return True
-    return False
+    return any(number > since and trained & models for number, _, trained in one.trainers)
 
 
 @rule("model/stale-optimizer", code="MDL005", severity=Severity.ERROR, criteria=(4,))
@@ -507,7 +507,9 @@ def no_gradient(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Follows the loss of each `backward()` back through the operations of PyTorch and reports it
     where everything that it is made of is cut off: computed inside `torch.no_grad()` or
     `torch.inference_mode()`, taken through `detach()` or `item()`, or made into a new tensor by
-    `torch.tensor`. A loss in which anything not known has a part is no finding.
+    `torch.tensor`. A loss in which anything not known has a part is no finding. Reports, too,
+    training, by `backward()` or by a trainer, of a model of which all parameters are frozen, where
+    nothing is unfrozen or added afterwards and the program makes no other layers.
 
     ## Why is this bad
     `backward()` raises "element 0 of tensors does not require grad", or, where the loss was made
@@ -554,6 +556,93 @@ def no_gradient(experiment: Experiment) -> Iterator[Hit | Unknown]:
                 "Compute the loss where gradients are on, from the model's output as it is.",
                 Related(path=one.path_of(first), line=first.line, message="It is cut off here."),
             )
+        found = _all_frozen(one)
+        if found is not None:
+            event, freeze = found
+            at = (one.path_of(event.place), event.place.line)
+            if at not in told:
+                told.add(at)
+                yield _hit(
+                    one,
+                    event,
+                    "All parameters of the model are frozen, so that nothing is trained.",
+                    "Leave the layers unfrozen that are to be trained.",
+                    Related(
+                        path=one.path_of(freeze.place),
+                        line=freeze.place.line,
+                        message="They are frozen here.",
+                    ),
+                )
+
+
+_MAKES: Final = re.compile(
+    r"\.from_pretrained$|\.from_config$|^timm\.create_model$|^torchvision\.models\.\w+"
+    r"|^torch\.hub\.load$|^open_clip\.\w+|^sentence_transformers\.\w+"
+)
+_ADDS: Final = frozenset(
+    {"get_peft_model", "add_adapter", "from_pretrained", "requires_grad_", "reset_classifier",
+     "load_adapter", "unfreeze", "enable_input_require_grads"}
+)  # fmt: skip
+
+
+def _all_frozen(one: Training) -> tuple[f.AnyEvent, f.AnyEvent] | None:
+    """Where a model is trained of which nothing can change, and where it was frozen."""
+    from explint.trace import facts as f
+
+    if not one.is_whole:
+        return None
+    for number, freeze, models in _freezes(one):
+        if not one.certain.happens(freeze.guard) or len(models) != 1:
+            continue
+        if any(n != number and wants is not False for n, _, _, wants in _switches(one)):
+            continue
+        row = one.trace.values[next(iter(models))]
+        own = f"{row.cls}." if isinstance(row, f.Instance) else None
+        if not all(
+            n < number
+            and (
+                one.results.get(n) in models
+                or (own is not None and one.trace.calls[e.call].function.startswith(own))
+                or not _is_module(e.name)
+            )
+            for n, e in one.calls
+            if _FRESH.search(e.name) or _MAKES.search(e.name)
+        ):
+            continue
+        if any(n > number and e.name.rpartition(".")[2] in _ADDS for n, e in one.calls):
+            continue
+        for at, call, trained in one.trainers:
+            if at > number and trained == models:
+                return call, freeze
+        # What else an optimizer holds may train.
+        if not all(_trained(one, made) == models for made in one.optimizers.values()):
+            continue
+        for at, backward, loss in one.backwards:
+            if at > number and _goes_through(one, loss, models, own):
+                return backward, freeze
+    return None
+
+
+def _is_module(name: str) -> bool:
+    """Whether what a call gives may hold parameters."""
+    return not re.search(
+        r"(Tokenizer|Processor|Config|FeatureExtractor)\w*\.from_pretrained$", name
+    )
+
+
+def _goes_through(one: Training, loss: int, models: set[int], own: str | None) -> bool:
+    """Whether a loss comes from a model."""
+    from explint.trace import facts as f
+
+    for part in one.parts(loss):
+        row = one.trace.values[part]
+        if isinstance(row, f.CallValue) and row.event is not None:
+            if one.bases(row.callee) & models:
+                return True
+            event = one.trace.events[row.event]
+            if own is not None and one.trace.calls[event.call].function.startswith(own):
+                return True
+    return False
 
 
 def _made(one: Training, value: int) -> f.AnyEvent:

@@ -293,7 +293,7 @@ def scheduler(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     told: set[tuple[str, int]] = set()
     for one in trainings(experiment):
-        built = [(n, e) for n, e in one.calls if _SCHEDULER.search(e.name) and n in one.results]
+        built = [(n, e) for n, e in one.calls if _SCHEDULER.search(e.name)]
         if (
             not built
             or not one.is_whole
@@ -302,7 +302,7 @@ def scheduler(experiment: Experiment) -> Iterator[Hit | Unknown]:
             continue
         for number, event in built:
             at = (one.path_of(event.place), event.place.line)
-            if at in told or not one.steps or _is_used(one, number):
+            if at in told or not (one.steps or one.backwards) or _is_used(one, number):
                 continue
             told.add(at)
             yield _hit(
@@ -323,7 +323,12 @@ def _is_used(one: Training, number: int) -> bool:
     from explint.rules.flow import made_of
     from explint.trace import facts as f
 
-    value = one.results[number]
+    value = one.results.get(number)
+    if value is None:
+        # Nothing refers to it, unless a loop has made an unknown value of it.
+        return not one.trace.calls[one.trace.events[number].call].function.endswith(
+            ".configure_optimizers"
+        )
     holders = made_of(one.trace, {value}) | {value}
     for other, event in enumerate(one.trace.events):
         used: list[int] = []
@@ -404,7 +409,8 @@ def seed(experiment: Experiment) -> Iterator[Hit | Unknown]:
 def _seeded_wrongly(
     one: Training,
 ) -> tuple[f.LibraryCall, str, str, Related] | None:
-    if not one.layers or not one.is_whole:
+    if not one.layers or not one.is_whole or not one.backwards:
+        # A trainer seeds by itself.
         return None
     _, first = one.layers[0]
     last_number = one.layers[-1][0]
