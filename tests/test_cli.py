@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from click.testing import CliRunner, Result
 
 import explint.pipeline
 from explint import config
-from explint.cli import cli, exits
+from explint.cli import cli, exits, progress
 from explint.cli.door import COMMANDS
 from explint.config import ConfigError
 from explint.model import (
@@ -435,6 +437,21 @@ class TestConfig:
         assert json.loads(invoke("config", "schema").stdout) == config.config_schema()
 
 
+def test_the_clock_of_the_progress_bar_counts_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "DELAY", 0.01)
+    with progress.Progress(io.StringIO(), enabled=True) as bar:
+        time.sleep(0.3)
+        while bar.seconds is None:
+            time.sleep(0.01)
+        before = bar.seconds
+        assert before > 0.25
+        for _ in range(3):
+            with bar.out_of_the_way():
+                pass
+            bar.advance()
+        assert bar.seconds >= before
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
     result = invoke("completion", shell)
@@ -442,12 +459,74 @@ def test_completion_prints_a_script(shell: str) -> None:
     assert f"_EXPLINT_COMPLETE={shell}_complete" in result.stdout
 
 
-def test_completion_knows_rules() -> None:
-    words = {"COMP_WORDS": "explint rule suppression/un", "COMP_CWORD": "2"}
+def completed(words: str) -> list[str]:
+    """What bash is offered for the last of the words; files are left to bash itself."""
+    env = {"COMP_WORDS": f"explint {words}", "COMP_CWORD": str(len(words.split()))}
+    if words.endswith(" "):
+        env["COMP_CWORD"] = str(len(words.split()) + 1)
     result = CliRunner().invoke(
-        cli, prog_name="explint", env={**words, "_EXPLINT_COMPLETE": "bash_complete"}
+        cli, prog_name="explint", env={**env, "_EXPLINT_COMPLETE": "bash_complete"}
     )
-    assert result.stdout.split() == ["plain,suppression/unused", "plain,suppression/unknown-rule"]
+    assert result.exit_code == exits.CLEAN, result.output
+    return [line.removeprefix("plain,") for line in result.stdout.splitlines() if line]
+
+
+def test_completion_knows_rules() -> None:
+    assert completed("rule suppression/un") == [
+        "suppression/unused",
+        "suppression/unknown-rule",
+    ]
+
+
+def test_completion_knows_formats(tmp_path: Path) -> None:
+    assert completed("check -o s") == ["sarif"]
+    assert completed("check -o sarif") == ["sarif", "sarif:"]
+    assert completed("judge . -o j") == ["json"]
+    assert completed("audit query out SQL -o j") == ["json", "jsonl"]
+    assert completed("audit summary out -o t") == ["text"]
+    (tmp_path / "report.sarif").touch()
+    (tmp_path / "reports").mkdir()
+    assert completed(f"check -o sarif:{tmp_path}/re") == [
+        f"sarif:{tmp_path}/report.sarif",
+        f"sarif:{tmp_path}/reports/",
+    ]
+
+
+def test_completion_knows_selectors() -> None:
+    assert completed("check --select structure,crit") == [
+        f"structure,criterion:{number}" for number in range(1, 10)
+    ]
+    assert completed("check --ignore STR00") == [
+        row.code for row in rule_table() if row.code.startswith("STR00")
+    ]
+    assert "hydra" in completed("check --select ")
+    # Names only once something says which: there are hundreds.
+    assert not any("/" in word for word in completed("check --select "))
+    assert completed("check --select hydra,hydr") == [
+        f"hydra,{row.name}" for row in rule_table() if row.name.startswith("hydr")
+    ]
+
+
+def test_completion_knows_profiles_runs_and_modes(tmp_path: Path) -> None:
+    assert completed("check --profile trial") == ["trial-mode"]
+    assert completed("check --profile ./lab") == ["file,./lab"]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("x = 1\n")
+    (tmp_path / "config" / "run").mkdir(parents=True)
+    for name in ("proposed-1", "proposed-2", "baseline"):
+        (tmp_path / "config" / "run" / f"{name}.yaml").write_text("run_id: x\n")
+    assert completed(f"compose {tmp_path} --profile full-trial --run pro") == [
+        "proposed-1",
+        "proposed-2",
+    ]
+    assert completed(f"trace {tmp_path} --profile full-trial --mode t") == ["trial"]
+    assert completed(f"trace {tmp_path}/absent --run pro") == []
+    assert set(completed(f"trace {tmp_path}/absent --mode ")) > {"trial", "full", "sanity"}
+
+
+def test_completion_leaves_paths_to_the_shell() -> None:
+    for command in ("check", "judge", "compose", "trace", "audit", "trial"):
+        assert completed(f"{command} ./exam") == ["file,./exam"]
 
 
 @pytest.mark.parametrize(
@@ -455,6 +534,9 @@ def test_completion_knows_rules() -> None:
     [
         (),
         *((name,) for name in COMMANDS),
+        ("audit", "query"),
+        ("audit", "report"),
+        ("audit", "summary"),
         ("config", "show"),
         ("config", "schema"),
         ("profile", "list"),

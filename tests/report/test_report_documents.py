@@ -295,3 +295,10 @@ def test_paths_for_tools_are_relative_to_the_root_wherever_the_command_ran(
         "work/src/a.py",
         "../../elsewhere/src/a.py",
     ]
+
+
+def test_notes_of_an_uneventful_package_are_told_among_several() -> None:
+    noted = msgspec.structs.replace(CLEAN, notes=("The path `src/train.py` is given twice.",))
+    lines = render("full", ((noted, Sources()), (CLEAN, Sources()))).splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["ready", "The", "ready"]
+    assert lines[1] == "        note: The path `src/train.py` is given twice."

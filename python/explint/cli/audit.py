@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from explint.cli import exits
+from explint.cli import complete, exits
 from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def audit() -> None:
     hidden=True,
     epilog="Exit code 0 means that every package has its row, whatever the rows say.",
 )
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...", shell_complete=complete.files)
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset. An audit that "
               "was ended goes on where it was.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Begin anew although DIR holds an audit.")
@@ -94,7 +94,8 @@ def audit() -> None:
               "the history of HEAD, or with --branches of every branch.")  # fmt: skip
 @click.option("--inherit", is_flag=True, help="Fill what a partial package leaves out from the "
               "one before it in its series.")  # fmt: skip
-@click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
+@click.option("--profile", metavar="NAME|FILE", shell_complete=complete.profiles,
+              help="Protocol profile to judge by, not detected.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
               help="Where packages are judged.  [default: local]")  # fmt: skip
 @click.option("--address", metavar="ADDRESS",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
+from explint.cli import complete
 from explint.cli.door import Trouble
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _FORMATS = ("table", "csv", "json", "jsonl")
 @click.argument("audit", metavar="OUT", type=click.Path(path_type=Path))
 @click.argument("sql", metavar="SQL")
 @click.option("-o", "--output", default="table", metavar="FORMAT[:FILE]",
+              shell_complete=complete.formats(_FORMATS),
               help="How to write the answer: table, csv, json or jsonl.  [default: table]",
               )  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
@@ -33,8 +35,7 @@ def query(audit: Path, sql: str, output: str, color: ColorChoice) -> None:
 
     \b
     explint audit query audit "DESCRIBE findings"
-    explint audit query audit "SELECT rule, count(DISTINCT package) AS packages
-        FROM findings WHERE severity = 'error' GROUP BY rule ORDER BY 2 DESC LIMIT 10"
+    explint audit query audit "SELECT rule, count(*) FROM findings GROUP BY rule"
     explint audit query audit "FROM packages" -o csv:packages.csv
     """
     from contextlib import ExitStack

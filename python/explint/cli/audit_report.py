@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from explint.cli import complete
 from explint.cli.door import Trouble, note
 
 
 @click.command()
 @click.argument("audit", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE",
+              shell_complete=complete.files,
               help="File to write; - for standard output.")  # fmt: skip
 @click.option("--title", metavar="TEXT", help="Heading of the page.  [default: the folder's name]")
 @click.option("--packages", type=click.IntRange(min=1), default=20_000, metavar="N",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
+from explint.cli import complete
 from explint.cli.door import Trouble
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--against", metavar="OLD", type=click.Path(path_type=Path),
               help="Tell what changed since this older audit.")  # fmt: skip
 @click.option("-o", "--output", multiple=True, metavar="FORMAT[:FILE]",
+              shell_complete=complete.formats(("text", "json")),
               help="Report to write: text or json. May be repeated.  [default: text]")  # fmt: skip
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
               show_default=True, help="Whether to colour. NO_COLOR is respected.")  # fmt: skip
@@ -30,7 +32,8 @@ def summary(audit: Path, against: Path | None, output: tuple[str, ...], color: C
 
     \b
     explint audit summary audit
-    explint audit summary this-week --against last-week -o text -o json:changes.json
+    explint audit summary this-week --against last-week
+    explint audit summary audit -o text -o json:sums.json
     """
     from contextlib import ExitStack
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO, cast, overload
 
 import click
 
-from explint.cli import exits
+from explint.cli import complete, exits
 from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
@@ -60,12 +60,13 @@ class Presentation(NamedTuple):
 
 
 @click.command(epilog="Exit code 1 means findings at or above --fail-on; `explint --help` has all.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete.files)
 @click.option(
     "-o",
     "--output",
     multiple=True,
     metavar="FORMAT[:FILE]",
+    shell_complete=complete.report_formats,
     help="Report to write: full, concise, json, jsonl, sarif, github, gitlab, junit, agent or "
     "verdict. May be repeated; one report goes to standard output, the others to files.  "
     "[default: full]",
@@ -77,6 +78,7 @@ class Presentation(NamedTuple):
     callback=split_selectors,
     multiple=True,
     metavar="RULES",
+    shell_complete=complete.selectors,
     help="Rules to show, comma-separated: names, codes, families, criterion:N, all.",
 )
 @click.option(
@@ -84,10 +86,16 @@ class Presentation(NamedTuple):
     callback=split_selectors,
     multiple=True,
     metavar="RULES",
+    shell_complete=complete.selectors,
     help="Rules to hide, written alike.",
 )
 @click.option("--preview", is_flag=True, help="Show preview rules too.")
-@click.option("--profile", metavar="NAME|FILE", help="Protocol profile to judge by, not detected.")
+@click.option(
+    "--profile",
+    metavar="NAME|FILE",
+    shell_complete=complete.profiles,
+    help="Protocol profile to judge by, not detected.",
+)
 @click.option("--rev", metavar="REV", help="Judge this git revision of PATH, without a checkout.")
 @click.option(
     "--against",
@@ -101,7 +109,12 @@ class Presentation(NamedTuple):
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Join what `explint trial --out DIR` saw of the same packages. Nothing is executed.",
 )
-@click.option("--baseline", metavar="FILE", help="Accept the findings listed in this file.")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Accept the findings listed in this file.",
+)
 @click.option(
     "--python",
     callback=_python_version,
@@ -120,7 +133,13 @@ class Presentation(NamedTuple):
     is_flag=True,
     help="Exit with 4 when a file could not be read or a rule failed.",
 )
-@click.option("--config", "config_file", metavar="FILE", help="Read this configuration, only.")
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="Read this configuration, only.",
+)
 @click.option("--isolated", is_flag=True, help="Read no configuration.")
 @click.option(
     "--jobs",

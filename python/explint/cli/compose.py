@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from explint.cli import exits
+from explint.cli import complete, exits
 from explint.cli.door import Trouble, shown
 
 if TYPE_CHECKING:
@@ -27,9 +27,20 @@ SHORTEST_REMARK = 24
 
 
 @click.command()
-@click.argument("path", default=".")
-@click.option("--run", "run_id", metavar="ID", help="The run; needless when there is one only.")
-@click.option("--mode", metavar="NAME", help="The mode.  [default: the profile's first]")
+@click.argument("path", default=".", shell_complete=complete.files)
+@click.option(
+    "--run",
+    "run_id",
+    metavar="ID",
+    shell_complete=complete.runs,
+    help="The run; needless when there is one only.",
+)
+@click.option(
+    "--mode",
+    metavar="NAME",
+    shell_complete=complete.modes,
+    help="The mode.  [default: the profile's first]",
+)
 @click.option("--entry", metavar="MODULE", help="The module that starts Hydra, such as src.main.")
 @click.option(
     "--override",
@@ -51,7 +62,13 @@ SHORTEST_REMARK = 24
     show_default=True,
     help="With origins, as plain YAML with interpolations as written, or everything for programs.",
 )
-@click.option("--profile", "profile_name", metavar="NAME|FILE", help="The protocol profile.")
+@click.option(
+    "--profile",
+    "profile_name",
+    metavar="NAME|FILE",
+    shell_complete=complete.profiles,
+    help="The protocol profile.",
+)
 @click.option("--rev", metavar="REV", help="Read this git revision of PATH, without a checkout.")
 @click.option(
     "--color",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
-from explint.cli import exits
+from explint.cli import complete, exits
 from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Exit code 0 means that all was compared, whatever the judge is worth.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete.files)
 @click.option("-o", "--output", multiple=True, metavar="FORMAT[:FILE]",
+              shell_complete=complete.formats(("text", "json")),
               help="Report to write: text or json. May be repeated.  [default: text]")  # fmt: skip
 @click.option("--tables", is_flag=True, help="Show the tables only, not each claim.")
-@click.option("--profile", metavar="NAME|FILE", help="Protocol profile, not detected.")
+@click.option("--profile", metavar="NAME|FILE", shell_complete=complete.profiles,
+              help="Protocol profile, not detected.")  # fmt: skip
 @click.option("--rev", metavar="REV", help="Read this git revision of PATH, without a checkout.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, metavar="N",
               help="Processes for more than a few packages; 0 for one per processor.  [default: 0]",

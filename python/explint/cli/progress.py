@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -31,9 +32,11 @@ class Progress:
         self._timer: threading.Timer | None = None
         self._bar: Bar | None = None
         self._count = 0
+        self._started = 0.0
         self._over = False
 
     def __enter__(self) -> Progress:
+        self._started = time.monotonic()
         if self._enabled:
             self._timer = threading.Timer(DELAY, self._show)
             self._timer.daemon = True
@@ -52,6 +55,11 @@ class Progress:
             self._over = True
             if self._bar is not None:
                 self._bar.stop()
+
+    @property
+    def seconds(self) -> float | None:
+        """What the clock of the bar shows; None before the bar is in sight."""
+        return None if self._bar is None else self._bar.tasks[0].elapsed
 
     def advance(self) -> None:
         """One more package is done."""
@@ -82,10 +90,13 @@ class Progress:
             TimeElapsedColumn(),
             console=Console(file=self._stream),
             transient=True,
+            get_time=time.monotonic,
         )
         with self._lock:
             if self._over:
                 return
             bar.add_task("", total=None, completed=self._count)
+            # The clock counts the work, not the time that the bar has been in sight.
+            bar.tasks[0].start_time = self._started
             bar.start()
             self._bar = bar

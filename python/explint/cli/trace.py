@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explint.cli import complete
 from explint.cli.door import Trouble, note
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ STYLES = {"problem": "error", "call": "bold", "write": "warning", "library": "in
 
 
 @click.command()
-@click.argument("path", default=".", metavar="[PATH]")
+@click.argument("path", default=".", metavar="[PATH]", shell_complete=complete.files)
 @click.option("--entry", "entries", multiple=True, metavar="MODULE",
               help="Module that is started, such as src.train. May be repeated.  "
               "[default: main, train and evaluate]")  # fmt: skip
-@click.option("--run", "run_id", metavar="ID", help="Show what happens in this run.")
-@click.option("--mode", metavar="NAME", help="The mode of the run: trial, full, …")
-@click.option("--profile", metavar="NAME|FILE", help="Protocol profile, not detected.")
+@click.option("--run", "run_id", metavar="ID", shell_complete=complete.runs,
+              help="Show what happens in this run.")  # fmt: skip
+@click.option("--mode", metavar="NAME", shell_complete=complete.modes,
+              help="The mode of the run: trial, full, …")  # fmt: skip
+@click.option("--profile", metavar="NAME|FILE", shell_complete=complete.profiles,
+              help="Protocol profile, not detected.")  # fmt: skip
 @click.option("--rev", metavar="REV", help="Read this git revision of PATH, without a checkout.")
 @click.option("--all", "everything", is_flag=True, help="Show skipped branches and every call too.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",

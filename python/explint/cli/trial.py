@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from explint.cli import complete
 from explint.cli.check import Presentation, check, check_selectors, run
 from explint.cli.door import Trouble, note
 
@@ -62,9 +63,21 @@ class Size(click.ParamType[int]):
 
 
 @click.command(epilog="Exit code 1 means findings at or above --fail-on; `explint --help` has all.")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--run", "runs", multiple=True, metavar="ID", help="Try this run. May be repeated.")
-@click.option("--mode", metavar="NAME", help="The mode.  [default: the profile's first cheap one]")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete.files)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="ID",
+    shell_complete=complete.runs,
+    help="Try this run. May be repeated.",
+)
+@click.option(
+    "--mode",
+    metavar="NAME",
+    shell_complete=complete.modes,
+    help="The mode.  [default: the profile's first cheap one]",
+)
 @click.option(
     "--command",
     metavar="TEXT",

@@ -252,6 +252,10 @@ class FullReporter(OneOrMany):
             tail, room = "", self.terminal.width - 8
         shown = cut(name, room, self._glyphs.ellipsis)
         self._write(f"{mark} ready {shown}{self._painter.paint(tail, 'dim')}")
+        for note in package.notes:
+            first, *rest = wrap(f"note: {self._say(note)}", self._prose - 8)
+            for line in (first, *rest):
+                self._write(self._painter.paint(f"        {line}", "dim"))
         self._listing = True
 
     def _package_summary(self, package: PackageReport, *, several: bool) -> None:
