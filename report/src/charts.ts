@@ -2,7 +2,7 @@
 
 import * as Plot from '@observablehq/plot'
 import type { Audit, JudgementSummary, Tally } from './data.ts'
-import { counted, fill, h, number, percent, type Child } from './dom.ts'
+import { counted, fill, h, number, percent, whole, type Child } from './dom.ts'
 import { shortVersion, SHORT } from './pieces.ts'
 import {
   errorBins,
@@ -27,6 +27,7 @@ export interface Context {
 }
 
 const RULES_SHOWN = 20
+const RULES_NARROW = 14
 const GROUPS_SHOWN = 16
 /** Below this many pixels names stand above bars, not beside them. */
 const NARROW = 520
@@ -48,6 +49,7 @@ class Card {
   readonly #details: HTMLDetailsElement
   readonly #draw: (width: number) => { told: string; chart: Node; table: () => Table } | null
   #width = 0
+  #paper = 0
 
   constructor(
     id: string,
@@ -78,10 +80,17 @@ class Card {
     }).observe(this.#chart)
   }
 
+  /** Draws for paper, whose width a page is not told, or for the screen again. */
+  print(printing: boolean): void {
+    const wide = this.element.classList.contains('wide')
+    this.#paper = printing ? (wide ? 660 : 320) : 0
+    this.redraw()
+  }
+
   redraw(): void {
     this.element.hidden = false
     this.#width = this.#chart.clientWidth
-    const drawn = this.#draw(Math.max(this.#width, 260))
+    const drawn = this.#draw(this.#paper || Math.max(this.#width, 260))
     this.element.hidden = drawn === null
     if (drawn === null) return
     this.#chart.setAttribute('aria-label', `${this.#title}: ${drawn.told}`)
@@ -172,6 +181,11 @@ function short(text: string, letters: number): string {
   return all.length <= letters ? text : `${all.slice(0, letters - 1).join('')}…`
 }
 
+/** Lower charts, one above the other. */
+function stack(...cards: Card[]): HTMLElement {
+  return h('div', { class: 'stack' }, ...cards.map((card) => card.element))
+}
+
 /** All charts; call `show` with the packages that they speak of. */
 export class Charts {
   readonly #cards: Card[]
@@ -179,17 +193,23 @@ export class Charts {
 
   constructor(context: Context, place: HTMLElement) {
     const selection = () => this.#selection
-    this.#cards = [
-      rulesCard(context, selection),
-      criteriaCard(context, selection),
-      readinessCard(context, selection),
-      historyCard(context, selection),
-      errorsCard(context, selection),
-      secondsCard(context, selection),
-    ]
+    const rules = rulesCard(context, selection)
+    const criteria = criteriaCard(context, selection)
+    const readiness = readinessCard(context, selection)
+    const history = historyCard(context, selection)
+    const errors = errorsCard(context, selection)
+    const seconds = secondsCard(context, selection)
+    this.#cards = [rules, criteria, readiness, history, errors, seconds]
+    place.append(rules.element, stack(criteria, readiness), history.element)
+    place.append(errors.element, seconds.element)
     const judged = context.audit.overview.judgement
-    if (judged !== null) this.#cards.push(...judgeCards(judged, context))
-    place.append(...this.#cards.map((card) => card.element))
+    if (judged !== null) {
+      const [missed, agreement, claims] = judgeCards(judged, context)
+      this.#cards.push(missed, agreement, claims)
+      place.append(missed.element, stack(agreement, claims))
+    }
+    window.addEventListener('beforeprint', () => this.#cards.forEach((card) => card.print(true)))
+    window.addEventListener('afterprint', () => this.#cards.forEach((card) => card.print(false)))
   }
 
   show(selection: Uint32Array): void {
@@ -220,7 +240,7 @@ function rulesCard({ audit, narrow }: Context, selection: Selection): Card {
       const counts = all.filter((count) => count[by] > 0)
       counts.sort((a, b) => b[by] - a[by] || a.rule - b.rule)
       if (counts.length === 0) return null
-      const shown = counts.slice(0, RULES_SHOWN)
+      const shown = counts.slice(0, width >= NARROW ? RULES_SHOWN : RULES_NARROW)
       const rule = (count: RuleCount) => audit.overview.rules[count.rule]!
       const beside = width >= NARROW
       const names = shown.map((count) => rule(count).name)
@@ -231,7 +251,7 @@ function rulesCard({ audit, narrow }: Context, selection: Selection): Card {
         marginLeft: margin,
         marginRight: 48,
         marginTop: 4,
-        x: { label: null, ticks: 4, tickFormat: (value: number) => number(value), grid: true },
+        x: { label: null, ticks: 4, tickFormat: whole, grid: true },
         y: {
           domain: names,
           label: null,
@@ -603,7 +623,7 @@ function historyCard({ audit, open }: Context, selection: Selection): Card {
           label: 'findings',
           grid: true,
           ticks: 4,
-          tickFormat: (value: number) => number(value),
+          tickFormat: whole,
         },
         marks: [
           Plot.barY(
@@ -804,7 +824,7 @@ function histogram(
           label: 'packages',
           grid: true,
           ticks: 4,
-          tickFormat: (value: number) => number(value),
+          tickFormat: whole,
         },
         marks: [
           Plot.barY(shown, {
@@ -837,7 +857,7 @@ const CLAIMS = [
   ['missed', 'var(--warning)'],
 ] as const
 
-function judgeCards(summary: JudgementSummary, { audit, narrow }: Context): Card[] {
+function judgeCards(summary: JudgementSummary, { audit, narrow }: Context): [Card, Card, Card] {
   const { agreement } = summary
   const agree = new Card(
     'agreement',
@@ -946,7 +966,7 @@ function judgeCards(summary: JudgementSummary, { audit, narrow }: Context): Card
             height: rows.length * 27 + 34,
             marginLeft: 92,
             marginTop: 4,
-            x: { label: null, ticks: 5, grid: true, tickFormat: (value: number) => number(value) },
+            x: { label: null, ticks: 5, grid: true, tickFormat: whole },
             y: { domain: rows.map(({ name }) => name), label: null, tickSize: 0, padding: 0.3 },
             marks: [
               Plot.barX(
@@ -994,7 +1014,7 @@ function judgeCards(summary: JudgementSummary, { audit, narrow }: Context): Card
         height: shown.length * 23 + 30,
         marginLeft: margin,
         marginTop: 4,
-        x: { label: null, ticks: 4, grid: true, tickFormat: (value: number) => number(value) },
+        x: { label: null, ticks: 4, grid: true, tickFormat: whole },
         y: {
           domain: names,
           label: null,

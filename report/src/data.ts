@@ -158,12 +158,15 @@ export class Audit {
   readonly words: string[]
   readonly messages: string[]
   readonly ruleWords: string[]
+  /** The sources by as much of their ends as tells them apart. */
+  readonly places: string[]
   readonly overview: Overview
 
   constructor(overview: Overview) {
     const { packages, findings } = overview
     this.overview = overview
     this.size = packages.id.length
+    this.places = distinctEnds(overview.places)
     this.starts = new Uint32Array(this.size + 1)
     for (let i = 0; i < this.size; i++) this.starts[i + 1] = this.starts[i]! + packages.findings[i]!
     this.rule = Uint16Array.from(findings.rule)
@@ -186,6 +189,17 @@ export class Audit {
   criterion(index: number, number: number): string {
     return this.overview.packages.criteria[index * 9 + number - 1]!
   }
+}
+
+/** Paths cut to their last parts, as many as make each of them another. */
+export function distinctEnds(paths: string[]): string[] {
+  const parts = paths.map((path) => path.replace(/\/+$/, '').split('/'))
+  const most = Math.max(1, ...parts.map((list) => list.length))
+  for (let kept = 1; kept < most; kept++) {
+    const ends = parts.map((list) => list.slice(-kept).join('/'))
+    if (new Set(ends).size === paths.length) return ends
+  }
+  return paths
 }
 
 /** Base64 of a zlib stream of JSON, as it stands in a block of the page. */

@@ -47,6 +47,11 @@ export function number(value: number): string {
   return numbers.format(value)
 }
 
+/** A number on an axis of counts, where there is nothing between two of them. */
+export function whole(value: number): string {
+  return Number.isInteger(value) ? number(value) : ''
+}
+
 /** `1 package`, `2 packages`. */
 export function counted(value: number, word: string): string {
   return `${number(value)} ${word}${value === 1 ? '' : 's'}`

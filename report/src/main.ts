@@ -124,7 +124,12 @@ class Page {
         half === null ? '' : `half of the packages have ${half} or fewer`,
         'error',
       ),
-      tile('Warnings', sums.warnings, `${number(sums.infos)} more to know about`, 'warning'),
+      tile(
+        'Warnings',
+        sums.warnings,
+        sums.infos > 0 ? `and ${number(sums.infos)} of information` : `and no other findings`,
+        'warning',
+      ),
     )
   }
 
@@ -166,7 +171,7 @@ class Page {
     const options: [keyof Filter, string, [value: string, text: string][]][] = [
       ['verdict', 'Any verdict', Object.values(VERDICTS).map((name) => [name, name])],
       ['profile', 'Any profile', overview.profiles.map((name) => [name, name])],
-      ['place', 'Any source', overview.places.slice(0, 500).map((name) => [name, name])],
+      ['place', 'Any source', this.#audit.places.slice(0, 500).map((name) => [name, name])],
       [
         'criterion',
         'Any criterion',

@@ -36,7 +36,7 @@ export function select(audit: Audit, filter: Filter): Uint32Array {
     tests.push((i) => packages.profile[i] === wanted)
   }
   if (filter.place) {
-    const wanted = overview.places.indexOf(filter.place)
+    const wanted = audit.places.indexOf(filter.place)
     tests.push((i) => packages.place[i] === wanted)
   }
   if (filter.criterion) {
@@ -136,7 +136,7 @@ export function groups(
   by: 'profile' | 'place' | 'series',
 ): Group[] {
   const { overview } = audit
-  const names = { profile: overview.profiles, place: overview.places, series: overview.series }[by]
+  const names = { profile: overview.profiles, place: audit.places, series: overview.series }[by]
   const members = new Map<number, number[]>()
   for (const i of selection) {
     const key = overview.packages[by][i]!

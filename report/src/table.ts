@@ -256,12 +256,13 @@ function columnsOf(audit: Audit): Column[] {
     title: string,
     className: string,
     values: (index: number) => string,
+    whole = values,
   ): Column => ({
     key,
     title,
     className,
     compare: texts(values),
-    cell: (i) => h('bdi', { title: values(i) }, values(i)),
+    cell: (i) => h('bdi', { title: whole(i) }, values(i)),
     descendingFirst: false,
   })
   const columns: Column[] = [
@@ -287,7 +288,15 @@ function columnsOf(audit: Audit): Column[] {
     text('profile', 'Profile', 'medium', (i) => profiles[packages.profile[i]!] ?? ''),
   ]
   if (places.length > 1)
-    columns.push(text('place', 'Source', 'large', (i) => places[packages.place[i]!]!))
+    columns.push(
+      text(
+        'place',
+        'Source',
+        'large',
+        (i) => audit.places[packages.place[i]!]!,
+        (i) => places[packages.place[i]!]!,
+      ),
+    )
   if (packages.version.some((version) => version !== null))
     columns.push(text('version', 'Version', 'large', (i) => shortVersion(packages.version[i])))
   return columns

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Audit, type Overview, type Severity } from '../src/data.ts'
+import { Audit, distinctEnds, type Overview, type Severity } from '../src/data.ts'
 import {
   errorBins,
   groups,
@@ -131,4 +131,12 @@ test('bins hold each judged package once', () => {
     ],
   )
   assert.deepEqual(errorBins(audit, all.subarray(3)), [])
+})
+
+test('paths are cut to the ends that tell them apart', () => {
+  assert.deepEqual(distinctEnds(['/a/b/study', '/a/c/other/']), ['study', 'other'])
+  assert.deepEqual(distinctEnds(['/a/b/x', '/a/c/x']), ['b/x', 'c/x'])
+  assert.deepEqual(distinctEnds(['x']), ['x'])
+  assert.deepEqual(distinctEnds(['x/', 'x']), ['x/', 'x'])
+  assert.deepEqual(distinctEnds([]), [])
 })
