@@ -560,6 +560,8 @@ def _best_is_used(program: Program, number: int) -> bool:
                 if other.value in found:
                     if isinstance(other, f.Store) and _into_summary(trace, other):
                         continue
+                    if isinstance(other, f.Write) and not _is_looked_at(program, other, later):
+                        continue
                     return True
             case f.LibraryCall():
                 handed = {*other.args, *(v for _, v in other.kwargs)}
@@ -567,9 +569,9 @@ def _best_is_used(program: Program, number: int) -> bool:
                     continue
                 if handed & found or any(parts(trace, v) & found for v in handed):
                     return True
-                if other.name.startswith(("subprocess.", "torch.load")) or other.name.endswith(
-                    ("load_state_dict", "from_pretrained")
-                ):
+                if other.name.startswith(("subprocess.", "torch.load")):
+                    return True
+                if _takes_up_a_model(program, other, number):
                     return True
                 # Handed on as a whole, to code that is not followed.
                 if handed & studies and not other.name.startswith("optuna."):
@@ -581,6 +583,62 @@ def _best_is_used(program: Program, number: int) -> bool:
         for row in trace.values
     )
     return bool(guards & found) or (bool(best) and lost) or bool(guards & studied - studies)
+
+
+def _takes_up_a_model(program: Program, event: f.LibraryCall, number: int) -> bool:
+    """Whether a call may load a model that the trials before an event left behind."""
+    from explint.rules.flow import parts
+    from explint.trace import facts as f
+    from explint.trace.specialise import evaluate
+
+    trace = program.trace
+    given = [*event.args, *(v for _, v in event.kwargs)]
+    if event.name.endswith("from_pretrained"):
+        # A name that the config or the code gives is one of the hub's.
+        return not given or not isinstance(evaluate(given[0], program.env), str)
+    if not event.name.endswith("load_state_dict"):
+        return False
+    return not any(
+        isinstance(row := trace.values[part], f.CallValue)
+        and row.event is not None
+        and row.event > number
+        and isinstance(callee := trace.values[row.callee], f.Attribute)
+        and callee.name == "state_dict"
+        for value in given
+        for part in parts(trace, value)
+    )
+
+
+def _is_looked_at(program: Program, write: f.Write, number: int) -> bool:
+    """Whether anything asks the config that is written to, or one made from it, afterwards."""
+    from explint.trace import facts as f
+
+    trace = program.trace
+    at = trace.values[write.at]
+    if not isinstance(at, f.Config):
+        return True
+    roots = {at.root}
+
+    def is_one(value: int) -> bool:
+        row = trace.values[value]
+        return isinstance(row, f.Config) and row.root in roots
+
+    for later, event in program.events_of(f.Make, f.Read, f.LibraryCall):
+        if later <= number:
+            continue
+        if isinstance(event, f.Make):
+            if any(map(is_one, trace.roots[event.root].sources)):
+                roots.add(event.root)
+        elif isinstance(event, f.Read):
+            if is_one(event.at):
+                return True
+        elif (
+            isinstance(event, f.LibraryCall)
+            and not _SHOWN.search(event.name)
+            and any(map(is_one, (*event.args, *(v for _, v in event.kwargs))))
+        ):
+            return True
+    return False
 
 
 def _into_summary(trace: f.EntryTrace, store: f.Store) -> bool:

@@ -115,9 +115,9 @@ def step_goes_backwards(experiment: Experiment) -> Iterator[Hit | Unknown]:
 
     ## What it does
     Reports `wandb.log(…, step=epoch)`, where `epoch` counts the iterations of a loop, when the same
-    loop holds an inner loop that logs without a step, or with a counter of its own iterations: by
-    then the current step is further than the number of epochs. Equal steps merge and are no
-    finding.
+    loop holds an inner loop that logs without a step, or with a counter that each of its iterations
+    moves on: by then the current step is further than the number of epochs. Equal steps merge and
+    are no finding.
 
     ## Why is this bad
     W&B drops what comes with a step below the current one and only prints a warning. The metrics
@@ -191,7 +191,8 @@ def _backwards(log: RunLog) -> Iterator[tuple[LogCall, LogCall]]:
                 continue
             if any(_known_short(process, n) for n in within):
                 continue
-            if other.step is None and other.commit is None and _every_time(other, within, process):
+            goes_on = other.step is None or _goes_on(other.step, process.special.env)
+            if goes_on and other.commit is None and _every_time(other, within, process):
                 yield call, other
                 break
 
@@ -211,6 +212,16 @@ def _counted(step: f.ValueId, env: Env) -> int | None:
         if isinstance(callee, f.Library) and callee.name in ("range", "tqdm.tqdm", "tqdm.trange"):
             return row.loop
     return None
+
+
+def _goes_on(step: f.ValueId, env: Env) -> bool:
+    """Whether a step is a number that an iteration before left, and one more."""
+    row = env.entry.values[step]
+    if not (isinstance(row, f.Binary) and row.op == "+"):
+        return False
+    left, right = env.entry.values[row.left], env.entry.values[row.right]
+    counts = isinstance(left, f.UnknownValue) and left.reason == "loop"
+    return counts and isinstance(right, f.Literal) and right.value == 1
 
 
 def _loops(call: LogCall, process: Process) -> list[int]:
