@@ -36,7 +36,7 @@ from explint.trial.events import (
     Seen,
     Started,
 )
-from explint.trial.findings import findings, joined
+from explint.trial.findings import excuse, findings, joined
 from explint.trial.observer import Bounds, environment
 from explint.trial.outcome import Outcome, Sandbox, Written
 
@@ -434,7 +434,9 @@ def test_what_is_not_the_packages_doing_is_no_finding(judge: Judge) -> None:
     assert judge(Observation(), exit_code=0) == []
 
 
-def test_a_missing_distribution_of_a_prepared_environment_is_no_finding(judge: Judge) -> None:
+def test_a_missing_distribution_of_a_prepared_environment_is_no_finding(
+    judge: Judge, static: PackageReport
+) -> None:
     missing: dict[str, Any] = {
         "type": "ModuleNotFoundError",
         "text": "No module named 'transformers.models'",
@@ -443,6 +445,16 @@ def test_a_missing_distribution_of_a_prepared_environment_is_no_finding(judge: J
     crash = [("run/crash", "src/train.py", 2)]
     assert judge(seen, exit_code=1) == crash
     assert judge(seen, {"prepared": True}, exit_code=1) == []
+    package = package_of_files(files())
+    said = excuse(package, outcome(exit_code=1), seen, static)
+    assert said == (
+        "The environment lacks `transformers.models` (src/train.py:2), which is no fault of the "
+        "package."
+    )
+    beside = {**missing, "text": "No module named 'train'"}
+    seen = Observation(processes=[FIRST], errors=[error(**beside)])
+    assert judge(seen, {"prepared": True}, exit_code=1) == crash
+    assert excuse(package, outcome(exit_code=1), seen, static) == ""
     own = {**missing, "text": "No module named 'src.models'"}
     seen = Observation(processes=[FIRST], errors=[error(**own)])
     assert judge(seen, {"prepared": True}, exit_code=1) == crash

@@ -355,7 +355,7 @@ def _join(planned: Planned, check: CheckOptions, more: Seen | None = None) -> It
 def _seen(planned: Planned) -> Seen:
     """What the runs of a package add to its report."""
     from explint.trial.events import Observation, read
-    from explint.trial.findings import findings, joined
+    from explint.trial.findings import excuse, findings, joined
 
     if planned.problem:
         return Seen(notes=(planned.problem,), complete=False)
@@ -378,6 +378,11 @@ def _seen(planned: Planned) -> Seen:
         )
         name = job.run_id or "its command"
         notes.append(f"Trial of {name}: {sentence(outcome)}")
+        if job.prepared:
+            said = excuse(
+                planned.package, outcome, observation, planned.static, profile=planned.profile
+            )
+            notes += [said] if said and said not in notes else []
         complete = complete and not outcome.problem and not outcome.interrupted
         worked = observation.steps > 0 or bool(observation.loops)
         decided = decided and outcome.succeeded and worked

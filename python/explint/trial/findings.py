@@ -87,6 +87,23 @@ def findings(
     return sorted(run.findings(), key=lambda f: f.sort_key)
 
 
+def excuse(
+    package: Package,
+    outcome: Outcome,
+    observation: Observation,
+    static: PackageReport,
+    *,
+    profile: Profile | None = None,
+    job: Job = "train",
+) -> str:
+    """Why a run in a prepared environment failed without a finding, in a sentence; empty where it
+    was not for want of a distribution that the package declares."""
+    if profile is None:
+        profile = load_profile(static.profile.name)
+    run = _Run(package, outcome, observation, static, profile, job, prepared=True)
+    return run.excuse()
+
+
 def joined(found: Iterable[Finding]) -> list[Finding]:
     """The findings of several runs, with what several say of one line told once for all of them."""
     known: dict[tuple[object, ...], Finding] = {}
@@ -260,7 +277,7 @@ class _Run:
             )
             return
         module = self._missing_module(error)
-        if module is not None and self.prepared and self._is_declared(module):
+        if self._is_excused(module):
             return
         place = self._place_of(error)
         related = [*self._predictions(error), *self._values(error), *self._stack(error)]
@@ -339,6 +356,19 @@ class _Run:
         said = f"{error.type} {error.text} {error.cause}"
         return bool(self.seen.hosts) and _UNREACHABLE.search(said) is not None
 
+    def excuse(self) -> str:
+        """What ``findings`` does not blame the package for."""
+        error = None if self.outcome.succeeded else self._fatal()
+        module = None if error is None else self._missing_module(error)
+        if error is None or not self._is_excused(module):
+            return ""
+        place = self._place_of(error)
+        where = "" if place is None else f" ({place.path}:{place.line})"
+        return f"The environment lacks `{module}`{where}, which is no fault of the package."
+
+    def _is_excused(self, module: str | None) -> bool:
+        return module is not None and self.prepared and self._is_declared(module)
+
     def _missing_module(self, error: Error) -> str | None:
         if error.type != "ModuleNotFoundError":
             return None
@@ -348,7 +378,8 @@ class _Run:
     def _is_declared(self, module: str) -> bool:
         """Whether a module is another's and reading found nothing wrong with its import."""
         top = module.partition(".")[0]
-        if any(PurePosixPath(p).parts[0] in (top, f"{top}.py") for p in self.package.files):
+        names = {part for p in self.package.files for part in PurePosixPath(p).parts}
+        if top in names or f"{top}.py" in names:
             return False
         return not any(
             f.rule
