@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -147,7 +148,10 @@ for path in ({str(home / "credentials")!r}, "/etc/shadow", "/etc/ssl/private/key
         continue
 print("hunter2" in str(os.environ))
 """
-    outcome = attempt(tmp_path, code, kind, passed=("NAMED_ONE",))
+    # A process of the same user, as any other program of the person is.
+    with subprocess.Popen(["sleep", "60"], env={"PATH": os.defpath, "OTHER": "hunter2"}) as other:
+        outcome = attempt(tmp_path, code, kind, passed=("NAMED_ONE",))
+        other.kill()
     assert outcome.tail.split("\n")[0] == "handed on"
     assert "True" not in outcome.tail
     assert outcome.exit_code == 0
@@ -254,6 +258,19 @@ def test_hosts_are_compared_by_whole_labels() -> None:
     assert not allows(hosts, "files.example")
     assert not allows(hosts, "nothub.example")
     assert not allows(hosts, "a.hub.example")
+
+
+@every_kind
+def test_root_has_no_privileges(kind: str, tmp_path: Path) -> None:
+    code = """
+import pathlib, subprocess, sys
+status = "import pathlib; print(pathlib.Path('/proc/self/status').read_text())"
+for text in (pathlib.Path("/proc/self/status").read_text(),
+             subprocess.run([sys.executable, "-c", status], capture_output=True, text=True).stdout):
+    print(*(line.split()[1] for line in text.splitlines() if line.startswith("Cap")))
+"""
+    outcome = attempt(tmp_path, code, kind)
+    assert outcome.tail.splitlines() == [" ".join(["0" * 16] * 5)] * 2
 
 
 def test_an_environment_made_from_a_package_opens_no_other_folder(tmp_path: Path) -> None:

@@ -29,13 +29,14 @@ __all__ = ["cli", "main"]
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Find what keeps a generated machine-learning experiment from running, and its numbers from
-    meaning what they say. Nothing of the experiment is executed.
+    meaning what they say. Nothing of the experiment is executed, except by `trial`.
 
     \b
     explint check .                        judge the package in this folder
     explint check runs.jsonl -o concise    judge every package of a file
     explint compose . --run ID             show the config a run gets
     explint trace . --run ID               show what the code does in a run
+    explint trial .                        run it for real, in a sandbox
     explint rule complete/todo-marker      explain a rule
     """
 

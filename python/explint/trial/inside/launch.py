@@ -77,8 +77,9 @@ def _become(spec: dict[str, Any]) -> NoReturn:
         os.chdir(spec["cwd"])
         rules = spec["landlock"]
         if rules is not None:
-            from explint.trial.inside import landlock
+            from explint.trial.inside import landlock, privileges
 
+            privileges.drop()
             landlock.restrict(rules["readable"], rules["writable"], rules["ports"])
         sockets = spec["sockets"]
         if sockets is not None:
