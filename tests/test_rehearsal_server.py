@@ -252,6 +252,15 @@ def test_a_broken_request_costs_nothing_but_itself(tmp_path: Path) -> None:
             assert run.rows == []
 
 
+def test_inputs_of_later_clients_are_taken_while_they_ask_for_nothing(tmp_path: Path) -> None:
+    make = "mutation M($i: UpsertBucketInput!) { upsertBucket(input: $i) { inserted } }"
+    with LocalWandb(tmp_path) as server:
+        assert ask(server, make, i={"name": "r", "modelName": "p", "newer": None})[0] == 200
+        status, answer = ask(server, make, i={"name": "r", "modelName": "p", "newer": 1})
+        assert status == 400
+        assert "'newer'" in answer["errors"][0]["message"]
+
+
 def test_names_of_files_never_lead_out_of_the_folder(tmp_path: Path) -> None:
     make = "mutation M($i: UpsertBucketInput!) { upsertBucket(input: $i) { bucket { id } } }"
     with LocalWandb(tmp_path / "server") as server:

@@ -109,11 +109,14 @@ def _read(path: str) -> Figure:
         return Figure(path=path, unread=f"{type(error).__name__} in the reader")
     except Exception as error:  # noqa: BLE001 - a broken file may break the reader anywhere
         return Figure(path=path, problem=f"{type(error).__name__}: {error}"[:300])
-    known = "matplotlib" in producer.lower() and all(d.followed for d in drawings)
+    blank: bool | None = None
+    if "matplotlib" in producer.lower():
+        found = [d.blank for d in drawings]
+        blank = False if False in found else None if None in found else True
     return Figure(
         path=path,
         pages=pages,
-        blank=all(d.blank for d in drawings) if known else None,
+        blank=blank,
         lone_point=any(d.lone_point for d in drawings),
     )
 
@@ -147,9 +150,11 @@ class _Drawing:
             self._step(operands, operator.decode("latin-1"))
 
     @property
-    def blank(self) -> bool:
-        """Axes without data."""
-        return self.axes and not self.data
+    def blank(self) -> bool | None:
+        """Axes without data; None where what was drawn is not understood."""
+        if self.data:
+            return False
+        return self.axes if self.followed else None
 
     def _step(self, operands: Sequence[Any], operator: str) -> None:
         match operator:
