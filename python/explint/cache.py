@@ -177,7 +177,7 @@ def content_digest(package: Package) -> str:
     The place where it was found, and its id, are no part of it.
     """
     digest = hashlib.sha256()
-    for f in package.files.values():
+    for _, f in sorted(package.files.items()):
         size = -1 if f.data is None else len(f.data)
         about = (f.path, f.state.value, f.failure, f.skipped, f.truncated, size)
         digest.update(_told(about))

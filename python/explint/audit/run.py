@@ -61,9 +61,12 @@ FLUSH_SECONDS = 30.0
 WAITING_PER_JOB = 4
 """Packages handed to the engine ahead of each process."""
 
-HELD_BYTES = 64 << 20
+HELD_BYTES = 32 << 20
 """Answers that may wait for an earlier package's, in bytes: behind one that takes long the others
 go on."""
+
+HELD_ANSWERS = 20_000
+"""The same as a number."""
 
 
 class AuditOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,8 +215,10 @@ class _Loop:
                         self._collect(started)
                 else:
                     self._held += len(waiting.answer)
+                if started is not None and self._head_is_done():
+                    self._collect(started)
                 self._drain()
-                while started is not None and self._held > HELD_BYTES and self._running:
+                while started is not None and self._running and self._holds_much():
                     self._collect(started)
                     self._drain()
             while started is not None and self._running:
@@ -222,12 +227,21 @@ class _Loop:
             self._drain()
             self._writer.no_more()
 
+    def _head_is_done(self) -> bool:
+        future = self._queue[0].future
+        return future is not None and future.done()
+
+    def _holds_much(self) -> bool:
+        return self._held > HELD_BYTES or len(self._queue) > HELD_ANSWERS
+
     def _prepare(self, position: int, item: Item) -> _Waiting:
         try:
             package = item.load()
         except InputProblemError as problem:
             answer = encode(failed("input", str(problem)))
             return _Waiting(item, position, None, None, None, answer=answer)
+        # The queue may be long: only packages that are at work are kept.
+        item.load = _released
         digest = content_digest(package)
         key = stored = None
         if self._cache is not None:
@@ -289,6 +303,10 @@ class _Loop:
                 self._status.known += waiting.known
                 self._writer.add(answer)
             self._watch(self._status)
+
+
+def _released() -> Package:
+    raise InputProblemError("it was read already")
 
 
 def _of_error(error: InputError) -> Item:

@@ -192,7 +192,12 @@ def _folder(location: str, limits: Limits) -> Iterator[Package | InputError]:
         return
     yield from folder_packages(location, limits)
     for path in text_files(location, limits):
-        yield from _text_file(path, limits, sure=False)
+        yield from possible_records(path, limits)
+
+
+def possible_records(location: str, limits: Limits) -> Iterator[Package | InputError]:
+    """The judge records in a text file; nothing where its text is not laid out as one."""
+    return _text_file(location, limits, sure=False)
 
 
 _Opener = Callable[[BinaryIO, int, str, Limits], Iterator[Package | InputError]]
@@ -328,4 +333,11 @@ def _text_file(location: str, limits: Limits, *, sure: bool) -> Iterator[Package
         yield from record_packages(data, origin, limits)
 
 
-__all__ = ["Limits", "open_location", "open_sources", "package_of_files", "stream_packages"]
+__all__ = [
+    "Limits",
+    "open_location",
+    "open_sources",
+    "package_of_files",
+    "possible_records",
+    "stream_packages",
+]

@@ -194,8 +194,11 @@ def _below_single_folders(tree: Tree) -> str:
         root = join(root, entries[0].name)
 
 
-def find_files(tree: Tree, suffix: str, limits: Limits, outside: Collection[str] = ()) -> list[str]:
-    """Files with a suffix, looked for as packages are; folders in ``outside`` are not entered."""
+def find_files(
+    tree: Tree, suffix: str | tuple[str, ...], limits: Limits, outside: Collection[str] = ()
+) -> list[str]:
+    """Files with a suffix, or one of several, looked for as packages are; folders in ``outside``
+    are not entered."""
 
     def search(folder: str, depth: int) -> Iterator[str]:
         for e in _entries(tree, folder):

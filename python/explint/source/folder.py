@@ -56,15 +56,24 @@ def read_regular(path: str, limit: int) -> bytes:
     except OSError as error:
         raise UnreadableError(os_reason(error)) from error
     try:
-        with os.fdopen(fd, "rb") as file:
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                raise RefusedError(special_kind(info.st_mode) or "not a regular file")
-            if info.st_size > limit:
-                raise UnreadableError(too_large(info.st_size, limit))
-            data = file.read(limit + 1)
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise RefusedError(special_kind(info.st_mode) or "not a regular file")
+        if info.st_size > limit:
+            raise UnreadableError(too_large(info.st_size, limit))
+        # A byte more than it has, to see at once that it ends there.
+        data = os.read(fd, info.st_size + 1)
+        if len(data) != info.st_size:
+            # It grows, or is of a kind that tells no size.
+            chunks = [data]
+            while data and sum(map(len, chunks)) <= limit:
+                data = os.read(fd, 1 << 20)
+                chunks.append(data)
+            data = b"".join(chunks)
     except OSError as error:
         raise UnreadableError(os_reason(error)) from error
+    finally:
+        os.close(fd)
     if len(data) > limit:
         raise UnreadableError(too_large(None, limit))
     return data
@@ -75,9 +84,11 @@ class FolderTree:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        # os.path.join would look at every part again, for each file of each package.
+        self._prefix = root if root.endswith(os.sep) else root + os.sep
 
     def _full(self, path: str) -> str:
-        return os.path.join(self._root, path) if path else self._root  # noqa: PTH118
+        return self._prefix + path if path else self._root
 
     def entries(self, folder: str) -> Sequence[Entry]:
         """See ``Tree``."""
@@ -131,11 +142,16 @@ class FolderTree:
     def read(self, path: str, limits: Limits) -> bytes:
         """See ``Tree``."""
         full = self._full(path)
-        try:
-            is_link = stat.S_ISLNK(os.lstat(full).st_mode)
-        except OSError as error:
-            raise UnreadableError(os_reason(error)) from error
-        return read_regular(self._target(path) if is_link else full, limits.max_file_bytes)
+        # Where the system refuses to open a link, most files are not looked at twice.
+        if hasattr(os, "O_NOFOLLOW"):
+            try:
+                return read_regular(full, limits.max_file_bytes)
+            except UnreadableError:
+                if not os.path.islink(full):  # noqa: PTH114
+                    raise
+        elif not os.path.islink(full):  # noqa: PTH114
+            return read_regular(full, limits.max_file_bytes)
+        return read_regular(self._target(path), limits.max_file_bytes)
 
     def sub(self, folder: str) -> FolderTree:
         """See ``Tree``."""
@@ -170,16 +186,26 @@ def folder_packages(location: str, limits: Limits) -> Iterator[Package | InputEr
 
 
 def text_files(location: str, limits: Limits) -> list[str]:
-    """The ``.txt`` files that lie beside the packages of a folder: they may be judge records.
+    """The ``.txt`` files that lie beside the packages of a folder: they may be judge records."""
+    tree = FolderTree(os.path.realpath(location))
+    return files_beside(tree, location, find_packages(tree, limits).roots, ".txt", limits)
+
+
+def files_beside(
+    tree: FolderTree,
+    location: str,
+    roots: Sequence[str],
+    suffix: str | tuple[str, ...],
+    limits: Limits,
+) -> list[str]:
+    """The files of a kind that lie beside the packages of the folder at ``location``.
 
     In a folder that is a package itself they are files of the package, unless nothing but a script
     makes a package of it.
     """
-    tree = FolderTree(os.path.realpath(location))
-    roots = frozenset(find_packages(tree, limits).roots)
     if "" in roots and root_likeness(tree) > 1:
         return []
-    files = find_files(tree, ".txt", limits, outside=roots)
+    files = find_files(tree, suffix, limits, outside=frozenset(roots))
     return [os.path.join(location, path) for path in files]  # noqa: PTH118
 
 

@@ -61,6 +61,8 @@ _UNPRINTABLE = regex(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def printable(path: str) -> str:
     """A path as a report can carry it: bytes that are not UTF-8, lone surrogates and control
     characters become escapes such as ``\\xff``."""
+    if path.isascii() and path.isprintable():
+        return path
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,16 +20,19 @@ import msgspec
 from explint.audit.inputs.columns import ColumnMap
 from explint.audit.inputs.item import InputProblemError, Item, Items, Meter, UniqueIds, of_package
 from explint.audit.inputs.table import is_table, table_rows
-from explint.model import InputError
+from explint.model import InputError, SourceInfo
 from explint.package import FileState, Package
-from explint.source import Limits, open_location
-from explint.source.find import find_files, find_packages
-from explint.source.folder import FolderTree, is_bare
+from explint.source import Limits, open_location, possible_records
+from explint.source.find import Found, find_packages, load_package, short_ids, strays_note
+from explint.source.folder import FolderTree, files_beside, is_bare
 from explint.source.rows import Origin, numbered_lines, row_packages, value_packages
-from explint.source.tree import printable
+from explint.source.tree import UnreadableError, printable
 
 _ROWS = (".jsonl", ".ndjson")
 _LOGS = (".traj",)
+TABLES = (".parquet", ".arrow", ".feather")
+"""Tables that are looked for in folders."""
+
 _KEPT_VERSIONS = 1_000
 _KEPT_BYTES = 256 << 20
 
@@ -151,15 +155,50 @@ def _folder(source: str, options: InputOptions, meter: Meter) -> Items:
     if is_bare(source):
         yield from git_items(source, options.limits, meter, branches=False, history=False)
         return
-    yield from map(_item, open_location(source, limits=options.limits))
     tree = FolderTree(os.path.realpath(source))
-    roots = frozenset(find_packages(tree, options.limits).roots)
-    if "" in roots:
+    try:
+        tree.entries("")
+    except UnreadableError as problem:
+        yield InputError(
+            location=printable(source),
+            message=f"the folder cannot be read: {problem}",
+            help="check its permissions",
+        )
         return
-    for suffix in (".parquet", ".arrow", ".feather"):
-        for path in find_files(tree, suffix, options.limits, outside=roots):
-            file = os.path.join(source, path)  # noqa: PTH118
-            yield from table_items(file, file, options, meter)
+    packages = find_packages(tree, options.limits)
+    beside = files_beside(tree, source, packages.roots, (".txt", *TABLES), options.limits)
+    meter.begin(len(packages.roots) + len(beside))
+    yield from _packages(tree, source, packages, options.limits, meter)
+    for file in beside:
+        if file.endswith(".txt"):
+            yield from map(_item, possible_records(file, options.limits))
+            meter.done += 1
+        else:
+            yield from table_items(file, file, options, Meter())
+            meter.done += 1
+
+
+def _packages(
+    tree: FolderTree, source: str, found: Found, limits: Limits, meter: Meter
+) -> Iterator[Item]:
+    """The packages of a folder, each read when it is asked for."""
+    name = printable(Path(os.path.abspath(source)).name) or "root"  # noqa: PTH100
+    ids = short_ids(found.roots, name) if found.roots else {}
+    notes = strays_note(found.strays)
+    location = printable(source)
+    for root in found.roots:
+        member = printable(root) or None
+        about = SourceInfo(kind="folder", location=location, member=member)
+        yield Item(
+            id=ids[root],
+            series=ids[root],
+            source_kind="folder",
+            source=location,
+            member=member,
+            load=partial(load_package, tree.sub(root), ids[root], about, limits, notes),
+        )
+        notes = []
+        meter.done += 1
 
 
 def table_items(file: str | BinaryIO, location: str, options: InputOptions, meter: Meter) -> Items:
