@@ -227,6 +227,139 @@ def start_rows(folder: Path, rounds: int) -> list[Row]:
     ]
 
 
+def audit(
+    source: Path, out: str, *, cache: str | None, more: Sequence[str] = ()
+) -> list[str | Path]:
+    """The command line of an audit that begins anew, with a cache of its own or none."""
+    kept = ["--no-cache"] if cache is None else ["--cache", OUT / cache]
+    return [BIN / "explint", "audit", source, "--out", OUT / out, "--overwrite", "-q", *kept, *more]
+
+
+def audit_rows(folder: Path, count: int, rounds: int) -> list[Row]:
+    """Audits of a corpus that is new, of one that is known, and of one that repeats it."""
+    for name in ("audit-cache", "audit-cold", "audit-known"):
+        shutil.rmtree(OUT / name, ignore_errors=True)
+    cost(audit(folder, "audit-known", cache="audit-cache"))
+    costs = in_turns(
+        {
+            "cold": audit(folder, "audit-cold", cache=None),
+            "known": audit(folder, "audit-known", cache="audit-cache"),
+            "check": check(folder),
+        },
+        rounds,
+    )
+    cold, known, checked = (seconds(costs[name]) for name in ("cold", "known", "check"))
+    rows = [
+        Row(
+            "`explint audit`, packages that are new",
+            f"{cold:.2f} s, {count / cold:.0f} packages/s",
+            f"`explint check -o jsonl`: {checked:.2f} s",
+            f"{cold / checked:.2f} times the time",
+            "≥ 150 packages/s",
+        ),
+        Row(
+            "`explint audit`, packages that are known",
+            f"{known:.2f} s, {count / known:.0f} packages/s",
+            "the same audit without the cache",
+            f"{cold / known:.1f} times as fast",
+            "≥ 2,000 packages/s",
+        ),
+    ]
+    small, large = (repeated(folder, times) for times in (1, REPEATED))
+    # What a table cannot hold, such as bytes that are no text, is new to the cache.
+    cost(audit(small, "audit-known", cache="audit-cache", more=("--whole",)))
+    few, many = (
+        cost(audit(rows_of, "audit-known", cache="audit-cache", more=("--whole",)))
+        for rows_of in (small, large)
+    )
+    packages = count * REPEATED
+    each = (many.seconds - few.seconds) / (packages - count)
+    grown = (many.peak_mb - few.peak_mb) / (packages - count) * 1000
+    rows.append(
+        Row(
+            f"`explint audit` of a table of {packages:,} rows, all known",
+            f"{many.seconds:.1f} s, {1 / each:.0f} packages/s after the start, "
+            f"{many.peak_mb:.0f} MB at most",
+            f"{count:,} rows: {few.peak_mb:.0f} MB",
+            f"{grown:+.2f} MB per 1,000 packages",
+            "flat",
+        )
+    )
+    return rows
+
+
+REPEATED = 50
+"""How often the rows of the larger table repeat the corpus."""
+
+
+def repeated(folder: Path, times: int) -> Path:
+    """A Parquet file with the packages of a corpus in its rows, so many times over."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder.with_name(f"{folder.name}-{times}.parquet")
+    if file.exists():
+        return file
+    names, contents = [], []
+    for package in sorted(folder.glob("package-*")):
+        names.append(package.name)
+        contents.append(
+            [
+                (path.relative_to(package).as_posix(), path.read_text("utf-8", "replace"))
+                for path in sorted(package.rglob("*"))
+                if path.is_file()
+            ]
+        )
+    text = pa.string()
+    schema = pa.schema([("id", text), ("files", pa.map_(text, text))])
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for time_ in range(times):
+            ids = [f"{name}-{time_}" for name in names]
+            writer.write_table(pa.table({"id": ids, "files": contents}, schema=schema), 500)
+    return file
+
+
+def history_row(folder: Path, rounds: int) -> Row:
+    """The audit of a history beside ruff over a checkout of each of its versions."""
+    repository = OUT / "history.git"
+    versions = history(folder, repository)
+    checkouts = (
+        f'for c in $(git --git-dir="{repository}" rev-list --all); do rm -rf w && mkdir w && '
+        f'git --git-dir="{repository}" archive "$c" | tar -x -C w && '
+        f'"{BIN / "ruff"}" check --isolated --no-cache --quiet w; done; true'
+    )
+    costs = in_turns(
+        {
+            "audit": audit(repository, "audit-history", cache=None, more=("--history",)),
+            "ruff": ["sh", "-c", checkouts],
+        },
+        rounds,
+    )
+    ours, theirs = (seconds(costs[name]) for name in ("audit", "ruff"))
+    return Row(
+        f"`explint audit --history` of {versions} versions",
+        f"{ours:.2f} s",
+        f"`ruff check` over a checkout of each: {theirs:.2f} s",
+        f"{ours / theirs:.2f} times the time",
+        "≤ 1",
+    )
+
+
+def history(folder: Path, repository: Path) -> int:
+    """A bare repository whose commits are packages of a corpus, each in place of the one before,
+    unless it is there; the number of its commits."""
+    packages = sorted(folder.glob("package-*"))[:40]
+    if repository.exists():
+        return len(packages)
+    git = ["git", f"--git-dir={repository}", "-c", "user.name=b", "-c", "user.email=b@example.org"]
+    subprocess.run([*git[:2], "init", "--quiet", "--bare"], check=True)
+    for package in packages:
+        tree = [*git, f"--work-tree={package}"]
+        subprocess.run([*tree, "add", "--all"], check=True, cwd=package)
+        subprocess.run([*tree, "commit", "--quiet", "-m", package.name], check=True, cwd=package)
+    return len(packages)
+
+
 def rate(size: int, duration: float) -> str:
     """Bytes of Python per second."""
     return f"{size / duration / 1e6:.1f} MB/s"
@@ -266,6 +399,8 @@ def main() -> None:
         *process_rows(folder, words.packages, size, words.rounds),
         memory_row(words.packages, words.memory_packages, words.seed),
         *start_rows(folder, words.rounds),
+        *audit_rows(folder, words.packages, words.rounds),
+        history_row(folder, words.rounds),
     ]
     print(
         f"{words.packages:,} packages, {size / 1e6:.1f} MB of Python, "
