@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,7 @@ class Trial:
         *,
         bounds: Bounds | None = None,
         mode: str = "trial",
-        seconds: float = 120,
+        until: str = "",
         words: tuple[str, ...] = (),
         prepared: bool = False,
     ) -> tuple[Observation, list[Finding]]:
@@ -100,12 +101,12 @@ class Trial:
             text=True,
         )
         exceeded = None
-        try:
-            said, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
+        if until:
+            assert process.stdout is not None
+            assert any(until in line for line in process.stdout)
             exceeded = "wall-clock"
-            process.send_signal(2)
-            said, _ = process.communicate(timeout=60)
+            process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=400)
         written = [p for p in sorted(results.rglob("*")) if p.is_file()]
         outcome = Outcome(
             package=package.id,
@@ -115,7 +116,7 @@ class Trial:
             exit_code=process.returncode,
             timed_out=exceeded is not None,
             exceeded=exceeded,  # type: ignore[arg-type]
-            seconds=seconds,
+            seconds=25,
             root=self.folder,
             results=results,
             log=self.folder.parent / "log",
@@ -201,9 +202,10 @@ def test_timeout(trial: Trial) -> None:
     trial.replace(
         TRAIN,
         "    best_accuracy, best_epoch = -1.0, 0",
-        "    import time\n    time.sleep(300)\n    best_accuracy, best_epoch = -1.0, 0",
+        "    import time\n    print('asleep')\n    time.sleep(300)\n"
+        "    best_accuracy, best_epoch = -1.0, 0",
     )
-    _, (found,) = trial.run(seconds=25)
+    _, (found,) = trial.run(until="asleep")
     assert places([found]) == [("run/timeout", TRAIN, trial.line(TRAIN, "time.sleep"))]
     assert found.message == "The run was ended after 25 seconds because its time was over (here)."
 
@@ -455,6 +457,10 @@ def test_a_missing_distribution_of_a_prepared_environment_is_no_finding(
     seen = Observation(processes=[FIRST], errors=[error(**beside)])
     assert judge(seen, {"prepared": True}, exit_code=1) == crash
     assert excuse(package, outcome(exit_code=1), seen, static) == ""
+    hidden = {**beside, "cause": "ModuleNotFoundError: No module named 'pandas'"}
+    seen = Observation(processes=[FIRST], errors=[error(**hidden)])
+    assert judge(seen, {"prepared": True}, exit_code=1) == []
+    assert "lacks `pandas`" in excuse(package, outcome(exit_code=1), seen, static)
     own = {**missing, "text": "No module named 'src.models'"}
     seen = Observation(processes=[FIRST], errors=[error(**own)])
     assert judge(seen, {"prepared": True}, exit_code=1) == crash

@@ -277,7 +277,7 @@ class _Run:
             )
             return
         module = self._missing_module(error)
-        if self._is_excused(module):
+        if self._is_excused(error):
             return
         place = self._place_of(error)
         related = [*self._predictions(error), *self._values(error), *self._stack(error)]
@@ -359,15 +359,26 @@ class _Run:
     def excuse(self) -> str:
         """What ``findings`` does not blame the package for."""
         error = None if self.outcome.succeeded else self._fatal()
-        module = None if error is None else self._missing_module(error)
-        if error is None or not self._is_excused(module):
+        if error is None or not self._is_excused(error):
             return ""
+        module = self._lacks(error)
         place = self._place_of(error)
         where = "" if place is None else f" ({place.path}:{place.line})"
         return f"The environment lacks `{module}`{where}, which is no fault of the package."
 
-    def _is_excused(self, module: str | None) -> bool:
-        return module is not None and self.prepared and self._is_declared(module)
+    def _is_excused(self, error: Error) -> bool:
+        return self.prepared and self._lacks(error) is not None
+
+    def _lacks(self, error: Error) -> str | None:
+        """The declared distribution's module that a prepared environment lacks.
+
+        An import that falls back on another way hides it behind the error of the other way.
+        """
+        for said in (f"{error.type}: {error.text}", error.cause):
+            found = re.match(r"ModuleNotFoundError: No module named '([\w.]+)'", said)
+            if found and self._is_declared(found[1]):
+                return found[1]
+        return None
 
     def _missing_module(self, error: Error) -> str | None:
         if error.type != "ModuleNotFoundError":
