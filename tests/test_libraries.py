@@ -284,7 +284,7 @@ def test_torchvision_still_takes_the_old_argument() -> None:
 
 
 @pytest.mark.differential
-@pytest.mark.parametrize("root", ["hydra", "omegaconf"])
+@pytest.mark.parametrize("root", ["hydra", "omegaconf", "optuna", "pandas"])
 def test_the_installed_library_has_nothing_that_the_table_denies(root: str) -> None:
     table = library(modules()[root])
     assert table is not None

@@ -52,7 +52,7 @@ def no_error_handling(experiment: Experiment) -> Iterator[Hit | Unknown]:
     Looks at the downloads and reads of data in the training program (`load_dataset`, the datasets
     of torchvision, `read_csv`, `urlretrieve`, …). Where none of them stands inside a `try`, and no
     file that they are called in or from looks whether something exists, the first one is reported,
-    once per package.
+    once per package. Only a protocol asks for that: profiles without a training command do not.
 
     ## Why is this bad
     A download that fails ends the run with the library's own error, which seldom says which
@@ -74,6 +74,8 @@ def no_error_handling(experiment: Experiment) -> Iterator[Hit | Unknown]:
     ## References
     - Criterion 3 of the experiment protocol
     """
+    if experiment.profile.commands.train is None:
+        return
     places: dict[tuple[str, int], f.Place] = {}
     for pipeline in pipelines(experiment):
         if not pipeline.whole:
