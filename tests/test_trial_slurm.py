@@ -33,12 +33,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.skip(f"Slurm cannot be started here: {error}")
 
 
-def when_running(job: TrialJob, act: Callable[[str], object]) -> None:
-    """Calls ``act`` with Slurm's number of the job once its run has begun."""
+def when_there(begun: Path, act: Callable[[str], object]) -> None:
+    """Calls ``act`` with Slurm's number of the job once its run has made a file."""
 
     def wait_and_act() -> None:
         end = time.monotonic() + 60
-        while not job.live.is_file() and time.monotonic() < end:
+        while not begun.is_file() and time.monotonic() < end:
             time.sleep(0.1)
         running = subprocess.run(
             ["squeue", "-h", "-t", "R", "-o", "%A"], capture_output=True, text=True, check=True
@@ -50,6 +50,20 @@ def when_running(job: TrialJob, act: Callable[[str], object]) -> None:
 
 def ask(*words: str) -> Callable[[str], object]:
     return lambda number: subprocess.run([*words, number], check=True, capture_output=True)
+
+
+def requeue(number: str) -> None:
+    ask("scontrol", "requeue")(number)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        shown = subprocess.run(
+            ["scontrol", "--oneliner", "show", "job", number], capture_output=True, text=True
+        ).stdout
+        if "JobState=PENDING" in shown:
+            # Slurm would let it wait for two minutes.
+            ask("scontrol", "update", "StartTime=now")(f"JobId={number}")
+            return
+        time.sleep(0.2)
 
 
 def kill_worker(_: str) -> None:
@@ -82,21 +96,40 @@ def test_runs_get_gpus_and_what_happens_to_them_is_told(cluster: None, tmp_path:
     outcomes = [job.outcome() for job in jobs]
     assert all(outcome is not None and outcome.succeeded for outcome in outcomes)
     seen = [outcome.tail.strip() for outcome in outcomes if outcome is not None]
-    assert set(seen) == {"0", "1"}
+    # On a busy machine one may have ended before the next begins, and gets the same.
+    assert set(seen) <= {"0", "1"}
 
     with pytest.raises(ExecutorError, match="does not take the jobs"):
         run(make_job(tmp_path, "greedy", shown, gpus=3))
 
     sleeping = "import time\ntime.sleep(120)"
     killed = make_job(tmp_path, "killed", sleeping)
-    when_running(killed, kill_worker)
+    when_there(killed.live, kill_worker)
     assert run(killed)["killed"].problem.endswith("failed and left no outcome")
     assert killed.outcome() is None
 
     cancelled = make_job(tmp_path, "cancelled", sleeping)
-    when_running(cancelled, ask("scancel"))
+    when_there(cancelled.live, ask("scancel"))
     assert run(cancelled)["cancelled"].problem.endswith("was cancelled")
     assert not cancelled.is_done()
+
+    # Once begun, it ends only when it is begun anew.
+    mark = tmp_path / "mark"
+    waits = f"""
+import pathlib, time
+mark = pathlib.Path({str(mark)!r})
+if not mark.exists():
+    mark.write_text("")
+    time.sleep(120)
+"""
+    requeued = make_job(tmp_path, "requeued", waits, sandbox="none")
+    when_there(mark, requeue)
+    assert run(requeued)["requeued"].problem == ""
+    outcome = requeued.outcome()
+    assert outcome is not None
+    assert outcome.succeeded
+    assert outcome.notes == ("It was begun anew after it was lost (attempt 2).",)
+    assert any("back into the queue" in remark for remark in said)
 
 
 def test_states_are_read_of_single_jobs_and_of_arrays() -> None:

@@ -65,7 +65,7 @@ def do(
         file.unlink(missing_ok=True)
     mine = uuid.uuid4().hex
     appear(job.owner, mine.encode())
-    shutil.copytree(job.source, places.package, symlinks=True)
+    shutil.copytree(job.source, places.package, symlinks=True, dirs_exist_ok=True)
     places = places.make()
     if visible_gpus is None:
         visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
