@@ -10,6 +10,8 @@ MAX_CHARACTERS = 2_000_000
 
 _KEPT_CHARACTERS = 500_000
 
+_LEAVES = frozenset({ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue})
+
 _trees: dict[str, ast.Module | None] = {}
 _nodes: dict[str, list[ast.AST]] = {}
 
@@ -54,6 +56,8 @@ def walk(node: ast.AST) -> list[ast.AST]:
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes right below a node, but for ``ast.Load`` and its like."""
     found: list[ast.AST] = []
+    if type(node) in _LEAVES:
+        return found
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list):

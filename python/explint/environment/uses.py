@@ -44,13 +44,34 @@ class Place(msgspec.Struct, frozen=True, order=True):
 class FileUses(msgspec.Struct):
     """The library names of one file.
 
-    ``names`` holds, for each dotted name that the code surely uses, where. ``calls`` holds, by the
-    line and column at which a call begins that surely runs where the code around it runs, the
-    place of its function under ``""`` and those of its keywords.
+    ``names`` holds, for each dotted name that the code surely uses, where.
     """
 
     names: dict[str, list[Place]] = msgspec.field(default_factory=dict)
-    calls: dict[tuple[int, int], dict[str, Place]] = msgspec.field(default_factory=dict)
+    _calls: dict[tuple[int, int], list[ast.Call]] = msgspec.field(default_factory=dict)
+    _lines: list[str] = msgspec.field(default_factory=list)
+
+    def call_at(self, line: int, column: int) -> dict[str, Place]:
+        """Of the calls that begin at a place and surely run where the code around them runs, the
+        place of the function under ``""``, and those of the keywords; empty where none begins."""
+        found: dict[str, Place] = {}
+        # Of `a(1)(2)` both calls begin at one place: the outer one is met first.
+        for call in self._calls.get((line, column), ()):
+            keywords = {k.arg: _place(k, self._lines) for k in call.keywords if k.arg is not None}
+            found = {"": _place(call.func, self._lines), **found, **keywords}
+        return found
+
+
+_USING = frozenset({ast.ImportFrom, ast.Attribute, ast.Call})
+_BINDING = frozenset(
+    {ast.Import, ast.ImportFrom, ast.Name, ast.arg, ast.FunctionDef, ast.AsyncFunctionDef,
+     ast.ClassDef, ast.ExceptHandler}
+)  # fmt: skip
+# Nodes below which something may be evaluated only sometimes; see `_sure`.
+_LIMITING = frozenset(
+    {ast.If, ast.IfExp, ast.While, ast.BoolOp, ast.Try, ast.TryStar, ast.With, ast.AsyncWith,
+     ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.AnnAssign, ast.arg}
+)  # fmt: skip
 
 
 def possible(text: str, roots: frozenset[str]) -> set[str]:
@@ -113,8 +134,12 @@ def read_uses(text: str, roots: frozenset[str]) -> FileUses:
     if tree is None:
         return uses
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    uses._lines = lines
     aliases = _aliases(nodes(text), roots)
     for node in _sure(tree):
+        # Most nodes are none of these, and every case that does not match costs a look.
+        if type(node) not in _USING:
+            continue
         match node:
             case ast.ImportFrom(level=0, module=str(module)):
                 if module.split(".")[0] in roots:
@@ -127,11 +152,9 @@ def read_uses(text: str, roots: frozenset[str]) -> FileUses:
                 if dotted is not None:
                     uses.names.setdefault(dotted, []).append(_place(node, lines))
             case ast.Call():
-                function = _place(node.func, lines)
-                places = {k.arg: _place(k, lines) for k in node.keywords if k.arg is not None}
-                # Of `a(1)(2)` both calls begin at one place: the outer one is met first.
-                start = (function.line, function.column)
-                uses.calls[start] = {"": function, **uses.calls.get(start, {}), **places}
+                at = node.func
+                start = (at.lineno, _column(lines, at.lineno, at.col_offset))
+                uses._calls.setdefault(start, []).append(node)
     return uses
 
 
@@ -139,6 +162,8 @@ def _aliases(within: list[ast.AST], roots: frozenset[str]) -> dict[str, str]:
     """What the names of a file mean that it binds by imports only, and to one thing."""
     found: dict[str, set[str]] = {}
     for node in within:
+        if type(node) not in _BINDING:
+            continue
         match node:
             case ast.Import():
                 for alias in node.names:
@@ -190,6 +215,9 @@ def _sure(tree: ast.Module) -> Iterator[ast.AST]:
     while waiting:
         node, in_function = waiting.pop()
         yield node
+        if type(node) not in _LIMITING:
+            waiting += [(inner, in_function) for inner in children(node)]
+            continue
         skipped: list[ast.AST | None] = []
         inside = in_function
         match node:
@@ -235,19 +263,16 @@ def _goes_on(handler: ast.ExceptHandler) -> bool:
 
 
 def _place(node: ast.expr | ast.alias | ast.keyword, lines: list[str]) -> Place:
-    def column(line: int, offset: int) -> int:
-        # ast counts UTF-8 bytes.
-        text = lines[line - 1] if line <= len(lines) else ""
-        return (
-            offset + 1
-            if text.isascii()
-            else len(text.encode()[:offset].decode(errors="ignore")) + 1
-        )
-
     end_line, end_offset = node.end_lineno or node.lineno, node.end_col_offset or 0
     return Place(
         node.lineno,
-        column(node.lineno, node.col_offset),
+        _column(lines, node.lineno, node.col_offset),
         end_line,
-        column(end_line, end_offset),
+        _column(lines, end_line, end_offset),
     )
+
+
+def _column(lines: list[str], line: int, offset: int) -> int:
+    # ast counts UTF-8 bytes.
+    text = lines[line - 1] if line <= len(lines) else ""
+    return offset + 1 if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")) + 1

@@ -396,10 +396,12 @@ def _misses(execution: Execution, experiment: Experiment) -> Iterator[_Miss]:
     sections_of: dict[int, list[Keys]] = {}
     unknown_code = _hands_over(execution, experiment)
     # Code that asks whether a mandatory value is missing knows what it does.
-    asks_nothing = not any(
-        "is_missing" in text or "missing_keys" in text
-        for text in (experiment.text(p) or "" for p in files)
-    )
+    if "asks for missing values" not in experiment.shared:
+        experiment.shared["asks for missing values"] = any(
+            "is_missing" in text or "missing_keys" in text
+            for text in (experiment.text(p) or "" for p in files)
+        )
+    asks_nothing = not experiment.shared["asks for missing values"]
     run_files = [c for c in experiment.run_configs() if c.run_id == execution.run_id]
     for number, event in execution.special.happening_of(f.Read):
         row = entry.values[event.at]

@@ -169,7 +169,7 @@ class _Search:
         wrong = [key for key in wrong if not self._is_set_here(self._missing(name, key))]
         if not wrong:
             return
-        places = self._read(path).calls.get((at.line, at.column), {})
+        places = self._read(path).call_at(at.line, at.column)
         for keyword in wrong:
             place = places.get(keyword or "")
             if place is None:

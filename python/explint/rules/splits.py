@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from explint.model import Related, Severity
 from explint.regex import regex
-from explint.rules.flow import parts
+from explint.rules.flow import made_of, parts
 from explint.rules.pipelines import given, is_spread, pipelines, sources
 from explint.rules.registry import Hit, Unknown, rule
 from explint.trace import facts as f
@@ -160,12 +160,16 @@ class Sides:
         return found
 
     def _is_data(self, value: f.ValueId) -> bool:
-        for part in parts(self.trace, value):
-            row = self.trace.values[part]
-            name = self.pipeline.name_of(row)
-            if name.endswith("DataLoader") or name == "datasets.load_dataset":
-                return True
-        return False
+        return value in self._made_of_data
+
+    @cached_property
+    def _made_of_data(self) -> set[f.ValueId]:
+        loaders = {
+            value
+            for value, row in self.trace.values_of(f.Library)
+            if row.name.endswith("DataLoader") or row.name == "datasets.load_dataset"
+        }
+        return loaders | made_of(self.trace, loaders)
 
     def _add(
         self, side: list[_Side], value: f.ValueId, event: f.Event, loop: int | None, number: int

@@ -627,6 +627,20 @@ class EntryTrace(msgspec.Struct, frozen=True, array_like=True, dict=True):
         return found
 
     @cached_property
+    def all_varying(self) -> bytearray:
+        """``varying`` where nobody found out."""
+        return bytearray(b"\1") * len(self.values)
+
+    @cached_property
+    def _asked(self) -> list[None]:
+        return []
+
+    def is_asked_again(self) -> bool:
+        """Whether this was asked before."""
+        self._asked.append(None)
+        return len(self._asked) > 1
+
+    @cached_property
     def constants(self) -> dict[ValueId, Any]:
         """What the values that do not vary are known to be, for those that evaluate them."""
         return {}

@@ -94,7 +94,9 @@ class Env(msgspec.Struct):
     _varying: bytearray = msgspec.field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
-        self._varying = self.entry.varying
+        # What does not vary is worth knowing once there is another one to share it with.
+        entry = self.entry
+        self._varying = entry.varying if entry.is_asked_again() else entry.all_varying
 
     def tree(self, root: int, version: int) -> Tree:
         """What a config object holds after the first ``version`` events."""
