@@ -174,6 +174,5 @@ def _alone(experiment: Experiment, path: str) -> Iterator[Process]:
 
 def _files(process: Process) -> set[str]:
     """The files whose code a process may run."""
-    return {process.path} | {
-        process.document.files[event.place.file] for event in process.trace.events
-    }
+    files = process.document.files
+    return {process.path} | {files[file] for file, _ in process.trace.reached}

@@ -35,7 +35,7 @@ _EVALUATES: Final = regex(
     r"(?:^|_)(?:eval|evaluate|evaluation|valid|validate|validation|test|accuracy|metrics?|scores?)(?:_|$)",
     re.I,
 )
-_SCORES: Final = regex(r"(?:\.argmax|\.update|\.add_batch|cross_entropy|accuracy_score|\.topk)$")
+_SCORES: Final = (".argmax", ".update", ".add_batch", "cross_entropy", "accuracy_score", ".topk")
 _TEST: Final = frozenset({"test", "testing"})
 _KEEPS: Final = regex(
     r"(?:^torch\.save|^copy\.deepcopy|\.state_dict|\.save_pretrained|\.save_model|\.save_checkpoint)$"
@@ -110,7 +110,7 @@ class Sides:
 
     def _find(self) -> None:
         learns = self._loops_of(lambda name: name.endswith(("backward", ".step")))
-        scores = self._loops_of(lambda name: bool(_SCORES.search(name)))
+        scores = self._loops_of(lambda name: name.endswith(_SCORES))
         answers = self._loops_of(lambda name: name.endswith(".generate"))
         evals = any(call.name.endswith(".eval") for _, call in self.pipeline.calls)
         for number, event in self.pipeline.events_of(f.LoopStart, f.LibraryCall):

@@ -534,10 +534,11 @@ def local_results(experiment: Experiment) -> Iterator[Hit | Unknown]:
         return
     told: set[tuple[str, int]] = set()
     for process in processes(experiment):
-        for state, event in zip(process.special.states, process.trace.events, strict=True):
-            if state is False or not isinstance(event, f.LibraryCall):
-                continue
-            path = process.path_of(event.place)
+        files = process.document.files
+        if forbidden.keys().isdisjoint(files):
+            continue
+        for _, event in process.special.happening_of(f.LibraryCall):
+            path = files[event.place.file]
             if path not in forbidden or (path, event.place.line) in told:
                 continue
             said = _local(event, process.special.env, forbidden[path])

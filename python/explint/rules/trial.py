@@ -26,6 +26,9 @@ _LIGHTNING: Final = frozenset(
     {"lightning.Trainer", "lightning.pytorch.Trainer", "pytorch_lightning.Trainer", "L.Trainer"}
 )
 _LIMITS: Final = ("fast_dev_run", "limit_train_batches", "max_steps", "overfit_batches")
+_NAMED_MODES = regex(
+    r"\b(Literal|Enum|ConfigStore|choices)\b", words=("Literal", "Enum", "ConfigStore", "choices")
+)
 _ARGUMENTS: Final = regex(r"^transformers\.(Seq2Seq)?TrainingArguments$|^trl\.SFTConfig$")
 _MOCK: Final = regex(r"(^|_|\b)(mock|dummy|fake|synthetic|toy|stub)", re.IGNORECASE)
 _INVENTED_DATA: Final = regex(
@@ -372,17 +375,15 @@ def epochs(experiment: Experiment) -> Iterator[Hit | Unknown]:
             for event, count in epochs_of(program, seen.other(program, cheap=False))
             if not _in_callback(event.guard, program)
         ]
-        for _, event in program.events():
-            if isinstance(event, f.LibraryCall) and (
-                event.name in _LIGHTNING or _ARGUMENTS.search(event.name)
-            ):
-                given = dict(event.kwargs)
-                key = "max_epochs" if event.name in _LIGHTNING else "num_train_epochs"
+        for _, call in program.events_of(f.LibraryCall):
+            if call.name in _LIGHTNING or _ARGUMENTS.search(call.name):
+                given = dict(call.kwargs)
+                key = "max_epochs" if call.name in _LIGHTNING else "num_train_epochs"
                 if key not in given or {"**", *_LIMITS} & given.keys():
                     continue
                 count = evaluate(given[key], program.env)
-                if isinstance(count, int | float) and program.certain.happens(event.guard):
-                    found.append((event, int(count)))
+                if isinstance(count, int | float) and program.certain.happens(call.guard):
+                    found.append((call, int(count)))
         for event, count in found:
             if count > wanted:
                 at = (program.path_of(event.place), event.place.line)
@@ -792,9 +793,7 @@ def unknown_mode_accepted(experiment: Experiment) -> Iterator[Hit | Unknown]:
         for number, guard in enumerate(trace.guards):
             if number and guard.condition in asks:
                 places.append((program.path_of(guard.place), guard.place))
-    if not places or re.search(
-        r"\b(Literal|Enum|ConfigStore|choices)\b", "".join(sources(experiment).values())
-    ):
+    if not places or any(_NAMED_MODES.search(text) for text in sources(experiment).values()):
         return
     path, place = places[0]
     yield Hit(
