@@ -202,7 +202,7 @@ def test_timeout(trial: Trial) -> None:
     trial.replace(
         TRAIN,
         "    best_accuracy, best_epoch = -1.0, 0",
-        "    import time\n    print('asleep')\n    time.sleep(300)\n"
+        "    import time\n    print('asleep'); time.sleep(300)\n"
         "    best_accuracy, best_epoch = -1.0, 0",
     )
     _, (found,) = trial.run(until="asleep")
