@@ -38,6 +38,9 @@ _TOKENS: Final = frozenset(
      "overflow_to_sample_mapping", "length", "labels", "decoder_input_ids",
      "decoder_attention_mask", "pixel_values", "input_values", "input_features", "pixel_mask"}
 )  # fmt: skip
+# What a tokenizer gives when it is handed targets, and not else.
+_TARGETS: Final = frozenset({"labels", "decoder_input_ids", "decoder_attention_mask"})
+_ASKED: Final = frozenset({"text_target", "text_pair_target", "labels", "word_labels", "boxes"})
 _TOKENIZER: Final = re.compile(r"transformers\.\w*Tokenizer\w*\.from_pretrained")
 _PADDING: Final = re.compile(r"transformers\.(?:\w+\.)*(?:DataCollatorWithPadding)")
 _PROGRESS: Final = re.compile(r"(?:^|\.)tqdm$")
@@ -198,8 +201,25 @@ class _Reader:
             return
         for name in names:
             lost = columns.lacks(name)
-            if lost is not None and self.pipeline.happens(event):
+            if lost is None or self._asks_for(name, event.guard):
+                continue
+            if self.pipeline.happens(event):
                 yield _Use(name, event.place, lost)
+
+    def _asks_for(self, name: str, guard: int) -> bool:
+        """Whether a condition on the way asks if the name is there: `if "labels" in batch`."""
+        from explint.artifacts.comparison import reached
+
+        while guard:
+            at = self.trace.guards[guard]
+            for part in reached(self.trace, [at.condition]):
+                row = self.trace.values[part]
+                if isinstance(row, f.Compare) and row.op == "in":
+                    asked = evaluate(row.left, self.pipeline.env)
+                    if isinstance(asked, str) and asked == name:
+                        return True
+            guard = at.parent
+        return False
 
     def _named(self, callee: f.Attribute, call: f.LibraryCall) -> Iterator[_Use]:
         """The columns that a method itself asks for by name."""
@@ -233,7 +253,22 @@ class _Reader:
             return None if columns is None or columns.parts else columns
         if isinstance(row, f.Parameter):
             return self._of_parameter(row, guard, number)
+        if isinstance(row, f.DictValue) and len(row.items) == 1:
+            # `{key: value.to(device) for key, value in batch.items()}`
+            source = self._items_of(row.items[0][0])
+            return None if source is None else self._of_row(source, guard, number)
         return None
+
+    def _items_of(self, key: f.ValueId) -> f.ValueId | None:
+        """The mapping of which a comprehension takes the keys."""
+        each = self.trace.values[key]
+        name = self.pipeline.row(each.value) if isinstance(each, f.Each) else None
+        if not isinstance(name, f.Item) or evaluate(name.key, self.pipeline.env) != 0:
+            return None
+        pair = self.pipeline.row(name.of)
+        call = self.pipeline.row(pair.of) if isinstance(pair, f.Element) else None
+        callee = self.trace.values[call.callee] if isinstance(call, f.CallValue) else None
+        return callee.of if isinstance(callee, f.Attribute) and callee.name == "items" else None
 
     def _of_element(self, over: f.ValueId, number: int) -> Columns | None:
         row = self.pipeline.row(over)
@@ -261,8 +296,9 @@ class _Reader:
         if _PADDING.fullmatch(self.pipeline.name_of(row)) and place is not None:
             # It gives `label` and `label_ids` the name that models take.
             how = "the collator hands it on under the name that models take; it is called `labels`"
+            may_hold = columns.only is None or columns.only & {"label", "label_ids", "labels"}
             columns = columns.without(["label", "label_ids"], how, place)
-            return columns.having(_TOKENS)
+            return columns.having(_TOKENS if may_hold else _TOKENS - _TARGETS)
         return None
 
     def _of_parameter(self, row: f.Parameter, guard: int, number: int) -> Columns | None:
@@ -502,7 +538,8 @@ class _Reader:
                     return None
                 keys.add(name)
         elif isinstance(row, f.CallValue) and self._is_tokenizer(row.callee):
-            keys |= _TOKENS
+            asked = row.args[2:] or any(name in _ASKED or name == "**" for name, _ in row.kwargs)
+            keys |= _TOKENS if asked or self._is_given(row.callee) else _TOKENS - _TARGETS
         else:
             return None
         for _, store in self.pipeline.stores:
@@ -516,6 +553,10 @@ class _Reader:
             if isinstance(callee, f.Attribute) and callee.of == value and callee.name != "pop":
                 return None
         return frozenset(keys)
+
+    def _is_given(self, callee: f.ValueId) -> bool:
+        """Whether what is called comes from outside, so that it may be any processor."""
+        return isinstance(self.pipeline.row(callee), f.Parameter)
 
     def _is_tokenizer(self, callee: f.ValueId) -> bool:
         row = self.pipeline.row(callee)
