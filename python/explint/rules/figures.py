@@ -368,7 +368,7 @@ def _copied(found: Evaluated) -> Iterator[tuple[Place, str, str]]:
             falls_back = (
                 isinstance(callee, Attribute) and callee.name == "get" and row.args[1] == guess
             )
-        if isinstance(entry.values[guess], Literal):
+        if isinstance(entry.values[guess], Literal) or not _is_one_thing(found, guess):
             continue
         if truth == guess or falls_back:
             how = "the prediction where it is missing" if falls_back else "the prediction itself"
@@ -377,6 +377,34 @@ def _copied(found: Evaluated) -> Iterator[tuple[Place, str, str]]:
                 f"The truth that predictions are compared with is {how}.",
                 "Compare with labels that training logged, and stop where they are missing.",
             )
+
+
+def _is_one_thing(found: Evaluated, value: int) -> bool:
+    """Whether a value of the trace is one object of the program.
+
+    Lists that are filled in a loop look alike in the trace, and so does all that is not known.
+    """
+    from explint.trace import facts as f
+
+    stack, seen = [value], set()
+    while stack:
+        at = stack.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        match found.entry.values[at]:
+            case f.UnknownValue() | f.Each():
+                return False
+            case f.ListValue() | f.SetValue() | f.DictValue() as row:
+                if row.open or not row.items:
+                    return False
+            case f.Attribute(of=of) | f.Item(of=of):
+                stack.append(of)
+            case f.Select(yes=yes, no=no):
+                stack += [yes, no]
+            case f.CallValue(event=None, args=args):
+                stack += args
+    return True
 
 
 def _invented(found: Evaluated) -> Iterator[tuple[Place, str, str]]:
