@@ -48,14 +48,15 @@ import 'node:dns';
                      
                                                                               
                  
-                                               
+                                                                                             
+                                                              
  
 
                    
                   
                   
-                         
-                         
+                                                               
+                                                               
    
                                      
                  
@@ -67,7 +68,11 @@ function readEvent(name        , payload         )        {
   const none = { name, base: null, problem: '', pull: null };
   const { pull_request: pull, merge_group: group } = payload;
   if (pull !== undefined) {
-    return { ...none, base: pull.base.sha, pull: { number: pull.number, head: pull.head.sha } }
+    const { number, base, head } = pull;
+    // A repository that is gone, or not named, is none of ours.
+    const own = base.repo?.full_name;
+    const fork = own === undefined || head.repo?.full_name !== own;
+    return { ...none, base: base.sha, pull: { number, head: head.sha, fork } }
   }
   if (group?.base_sha !== undefined) return { ...none, base: group.base_sha }
   if (name === 'push' && payload.before !== undefined) {
@@ -483,6 +488,9 @@ const FAIL_ON = ['new-error', 'new-warning', 'error', 'warning', 'info', 'never'
                     
                    
                    
+                
+                        
+                        
                
  
 
@@ -494,9 +502,11 @@ function readInputs(workspace        )         {
       return value === '' ? [] : [`--${name}=${value}`]
     },
   );
-  const minutes = Number(getInput('timeout-minutes') || '10');
-  if (!(minutes > 0 && minutes <= 360)) {
-    throw new InputProblem('`timeout-minutes` must be a number of minutes between 0 and 360.')
+  const trial = choice('trial', ['false', 'true']) === 'true';
+  if (trial && (getInput('mode') === 'merge' || getInput('branches') !== '')) {
+    throw new InputProblem(
+      '`trial` runs the files checked out, so it excludes `mode: merge` and `branches`.',
+    )
   }
   const sha256 = getInput('sha256').toLowerCase();
   if (!/^(?:[0-9a-f]{64})?$/.test(sha256)) {
@@ -520,9 +530,21 @@ function readInputs(workspace        )         {
     comment: choice('comment', ['none', 'changes']) === 'changes',
     reportFile: getInput('report-file'),
     sarifFile: getInput('sarif-file'),
-    timeoutMs: minutes * 60_000,
+    timeoutMs: minutes('timeout-minutes', 10, 360),
+    trial,
+    trialOptions: getMultilineInput('trial-options').filter((option) => option !== ''),
+    trialTimeoutMs: minutes('trial-timeout-minutes', 60, 7200),
     token: getInput('token'),
   }
+}
+
+/** A number of minutes, in milliseconds. */
+function minutes(name        , usual        , most        )         {
+  const given = Number(getInput(name) || usual);
+  if (!(given > 0 && given <= most)) {
+    throw new InputProblem(`\`${name}\` must be a number of minutes between 0 and ${most}.`)
+  }
+  return given * 60_000
 }
 
 function choice                                                (
@@ -14264,7 +14286,7 @@ function repairs(
  
 
 /** Tries what could be suggested, in a copy of the commit checked out. */
-async function tried(
+async function tried$1(
   candidates                    ,
   repository            ,
   recheck         ,
@@ -14347,7 +14369,7 @@ async function suggest(
   const known = new Set(
     there.filter((c) => c.user?.type === 'Bot').map((c) => `${c.path}\n${c.body.trim()}`),
   );
-  const { made, left } = await tried(candidates, repository, recheck);
+  const { made, left } = await tried$1(candidates, repository, recheck);
   const comments = made
     .map(({ finding, file, line, text }) => ({
       ...{ path: file, line, side: 'RIGHT'         , body: suggestionBody(finding, text) },
@@ -14358,6 +14380,120 @@ async function suggest(
     ...{ ...repo, pull_number: number, commit_id: head, event: 'COMMENT'         , comments },
   });
   return left
+}
+
+/** The trial run: what `explint trial` saw, joined with what reading found. */
+
+                                                                 
+
+/** Bytes of one outcome that are read; the tail of a log is the largest part of it. */
+const OUTCOME_LIMIT = 4 * 1024 * 1024;
+const MOST_OUTCOMES = 1000;
+
+/** How one run ended, in words for people. */
+                           
+                 
+             
+               
+                 
+                                                     
+                       
+                
+ 
+
+/** What an outcome of a run holds, as far as it is shown (docs/trial.md). */
+                   
+                   
+                  
+                   
+                   
+                     
+                  
+                     
+                    
+                   
+                       
+                  
+ 
+
+/** Why a trial of an event's code is not begun, as a whole sentence; empty where it may be. */
+function refusal(foreign         )         {
+  return foreign
+    ? 'No trial is run for a pull request from a fork: it would execute code that nobody here has ' +
+        'read. Run the workflow by hand on a branch of this repository.'
+    : ''
+}
+
+/** The runs of a trial, read from its folder; what cannot be read is left out. */
+function outcomes(folder        )             {
+  const runs = path$1.join(folder, 'runs');
+  if (!fs$1.existsSync(runs)) return []
+  return fs$1
+    .readdirSync(runs)
+    .sort()
+    .slice(0, MOST_OUTCOMES)
+    .flatMap((name) => {
+      const file = path$1.join(runs, name, 'outcome.json');
+      const stat = fs$1.lstatSync(file, { throwIfNoEntry: false });
+      if (!stat?.isFile() || stat.size > OUTCOME_LIMIT) return []
+      try {
+        return [row(JSON.parse(fs$1.readFileSync(file, 'utf8'))           )]
+      } catch {
+        return []
+      }
+    })
+}
+
+function row(outcome         )           {
+  const text = (value         ) => (typeof value === 'string' ? value : '');
+  const number = (value         ) => (typeof value === 'number' ? value : null);
+  return {
+    package: text(outcome.package),
+    run: text(outcome.run_id),
+    ended: ended(outcome, text),
+    seconds: number(outcome.seconds) ?? 0,
+    memory: number(outcome.peak_memory),
+    device: text(outcome.device),
+  }
+}
+
+function ended(outcome         , text                            )         {
+  if (outcome.timed_out === true) return '✗ out of time'
+  if (text(outcome.exceeded) !== '') return `✗ over its limit: ${text(outcome.exceeded)}`
+  if (text(outcome.problem) !== '') return `? ${text(outcome.problem)}`
+  if (outcome.started === false) return '? not started'
+  if (text(outcome.signal) !== '') return `✗ ${text(outcome.signal)}`
+  return outcome.exit_code === 0 ? '✓ to its end' : `✗ exit code ${outcome.exit_code}`
+}
+
+/**
+ * The report of the check with what the trial adds: findings of runs, verdicts, notes.
+ *
+ * Findings of runs have nothing to be compared with, so each counts as new.
+ */
+function joined(check        , trial        )         {
+  const seen = new Map(trial.packages.map((pkg) => [key(pkg), pkg]));
+  return {
+    ...check,
+    packages: check.packages.map((pkg) => {
+      const other = seen.get(key(pkg));
+      if (other === undefined) return pkg
+      const found = other.findings
+        .filter((finding) => finding.rule.startsWith('run/'))
+        .map((finding)          => ({ ...finding, change: pkg.comparison ? 'new' : null }));
+      return {
+        ...pkg,
+        verdict: other.verdict,
+        complete: pkg.complete && other.complete,
+        findings: [...pkg.findings, ...found],
+        notes: [...new Set([...pkg.notes, ...other.notes])],
+      }
+    }),
+  }
+}
+
+function key({ source }               )         {
+  return JSON.stringify([source.location, source.member])
 }
 
 /** The action: finds the base, runs explint, shows what it says. */
@@ -14440,6 +14576,8 @@ class Session {
                    
                 
                  
+                                                        
+                     
  
 
 /** explint could not do its work. The message is a whole sentence. */
@@ -14496,6 +14634,37 @@ async function check(
   if (code === 2 || code === 4)
     session.note(`explint could not read everything (exit code ${code}).`);
   return { report, passed: code === 0 }
+}
+
+/** Runs the packages for real and joins what was seen with the check. */
+async function tried(session         , explint         , outcome         )                   {
+  const { inputs, places } = session;
+  const folder = path$1.join(places.temporary, 'explint-trial');
+  const file = path$1.join(places.temporary, 'explint-trial.json');
+  fs$1.rmSync(file, { force: true });
+  const args = [
+    ...[...explint.args, 'trial', '--quiet', '--color=never', '--exit-zero', `--out=${folder}`],
+    ...[...inputs.checkOptions.filter((option) => !option.startsWith('--baseline='))],
+    ...[...inputs.trialOptions, `--output=json:${file}`, '--', ...inputs.roots],
+  ];
+  const result = await run(explint.program, args, {
+    cwd: places.workspace,
+    timeoutMs: inputs.trialTimeoutMs,
+  });
+  printForeign(result.stdout + result.stderr);
+  if (!fs$1.existsSync(file)) {
+    const said = result.problem || result.stderr.trim().split('\n').at(-1) || 'it said nothing';
+    session.note(`The trial gave no report: ${said}.`);
+    return { ...outcome, passed: false, trials: outcomes(folder) }
+  }
+  const report = joined(outcome.report, readReport(file));
+  const severity = inputs.failOn.replace('new-', '');          
+  const crashed = report.packages.map((pkg) => ({
+    ...pkg,
+    findings: pkg.findings.filter((finding) => finding.rule.startsWith('run/')),
+  }));
+  const passed = outcome.passed && !reaches({ ...report, packages: crashed }, severity);
+  return { report, passed, trials: outcomes(folder) }
 }
 
 function readReport(file        )         {
@@ -14627,6 +14796,15 @@ async function inSession(session         )                {
       const options = sarif === '' ? [] : [`--output=sarif:${sarif}`];
       outcome = await check(session, explint, options, base, file);
       setOutput('sarif', sarif);
+      if (inputs.trial) {
+        const why = refusal(event.pull?.fork ?? false);
+        if (why === '') {
+          outcome = await tried(session, explint, outcome);
+          fs$1.writeFileSync(file, JSON.stringify(outcome.report));
+        } else {
+          session.note(why);
+        }
+      }
     } else {
       outcome = await checkBranches(session, explint, file);
     }
@@ -14646,6 +14824,7 @@ async function inSession(session         )                {
       commit: event.pull?.head ?? context.sha,
     },
     notes: session.notes,
+    trials: outcome.trials ?? [],
     passed,
     reportFile: path$1.basename(file),
   };

@@ -45967,6 +45967,7 @@ function mergeReports(reports                   )         {
 /** The job summary and the comment on a pull request, as Markdown. Everything foreign is inert. */
 
                                         
+                                          
 
 /** The runner refuses a larger summary of a step (actions/runner, `CreateStepSummaryCommand`). */
 const SUMMARY_LIMIT = 1024 * 1024;
@@ -46007,6 +46008,8 @@ const SEVERITIES = { error: '✗ error', warning: '⚠ warning', info: 'ℹ info
                      
                                                                                  
                           
+                                                                   
+                             
                                                
                  
                                                       
@@ -46161,6 +46164,18 @@ function jobSummary(context         , limit = SUMMARY_LIMIT)         {
       const columns = ['Package', 'Verdict', 'Violated criteria', 'Errors', 'Warnings'];
       whole = page.table(columns, rows, rows.length) && whole;
     }
+  }
+  if (context.trials.length > 0) {
+    const rows = context.trials.map((trial) => [
+      code$2(trial.package),
+      code$2(trial.run),
+      prose(trial.ended),
+      `${trial.seconds.toFixed(1)} s`,
+      trial.memory === null ? '' : `${Math.round(trial.memory / 2 ** 20)} MiB`,
+      prose(trial.device),
+    ]);
+    const columns = ['Package', 'Run', 'Ended', 'Time', 'Memory', 'Device'];
+    whole = page.add('\n### Trial') && page.table(columns, rows, rows.length) && whole;
   }
   const compared = comparedWith(report);
   if (plan.ranked.length > 0) {

@@ -30,6 +30,9 @@ export interface Inputs {
   reportFile: string
   sarifFile: string
   timeoutMs: number
+  trial: boolean
+  trialOptions: string[]
+  trialTimeoutMs: number
   token: string
 }
 
@@ -41,9 +44,11 @@ export function readInputs(workspace: string): Inputs {
       return value === '' ? [] : [`--${name}=${value}`]
     },
   )
-  const minutes = Number(core.getInput('timeout-minutes') || '10')
-  if (!(minutes > 0 && minutes <= 360)) {
-    throw new InputProblem('`timeout-minutes` must be a number of minutes between 0 and 360.')
+  const trial = choice('trial', ['false', 'true']) === 'true'
+  if (trial && (core.getInput('mode') === 'merge' || core.getInput('branches') !== '')) {
+    throw new InputProblem(
+      '`trial` runs the files checked out, so it excludes `mode: merge` and `branches`.',
+    )
   }
   const sha256 = core.getInput('sha256').toLowerCase()
   if (!/^(?:[0-9a-f]{64})?$/.test(sha256)) {
@@ -67,9 +72,21 @@ export function readInputs(workspace: string): Inputs {
     comment: choice('comment', ['none', 'changes']) === 'changes',
     reportFile: core.getInput('report-file'),
     sarifFile: core.getInput('sarif-file'),
-    timeoutMs: minutes * 60_000,
+    timeoutMs: minutes('timeout-minutes', 10, 360),
+    trial,
+    trialOptions: core.getMultilineInput('trial-options').filter((option) => option !== ''),
+    trialTimeoutMs: minutes('trial-timeout-minutes', 60, 7200),
     token: core.getInput('token'),
   }
+}
+
+/** A number of minutes, in milliseconds. */
+function minutes(name: string, usual: number, most: number): number {
+  const given = Number(core.getInput(name) || usual)
+  if (!(given > 0 && given <= most)) {
+    throw new InputProblem(`\`${name}\` must be a number of minutes between 0 and ${most}.`)
+  }
+  return given * 60_000
 }
 
 function choice<const T extends readonly [string, ...string[]]>(

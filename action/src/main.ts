@@ -15,6 +15,7 @@ import { plan, type ChangedLines } from './planner.ts'
 import { run } from './process.ts'
 import { mergeReports, openFindings, parseReport, ReportError, type Report } from './report.ts'
 import { MOST_SUGGESTIONS, suggest } from './review.ts'
+import { joined, outcomes, refusal, type TrialRow } from './trial.ts'
 import { changesComment, hasChanges, headline, jobSummary, type Context } from './summary.ts'
 
 const MOST_BRANCHES = 256
@@ -94,6 +95,8 @@ class Session {
 interface Outcome {
   report: Report
   passed: boolean
+  /** The runs of a trial; none where there was none. */
+  trials?: TrialRow[]
 }
 
 /** explint could not do its work. The message is a whole sentence. */
@@ -150,6 +153,37 @@ async function check(
   if (code === 2 || code === 4)
     session.note(`explint could not read everything (exit code ${code}).`)
   return { report, passed: code === 0 }
+}
+
+/** Runs the packages for real and joins what was seen with the check. */
+async function tried(session: Session, explint: Explint, outcome: Outcome): Promise<Outcome> {
+  const { inputs, places } = session
+  const folder = path.join(places.temporary, 'explint-trial')
+  const file = path.join(places.temporary, 'explint-trial.json')
+  fs.rmSync(file, { force: true })
+  const args = [
+    ...[...explint.args, 'trial', '--quiet', '--color=never', '--exit-zero', `--out=${folder}`],
+    ...[...inputs.checkOptions.filter((option) => !option.startsWith('--baseline='))],
+    ...[...inputs.trialOptions, `--output=json:${file}`, '--', ...inputs.roots],
+  ]
+  const result = await run(explint.program, args, {
+    cwd: places.workspace,
+    timeoutMs: inputs.trialTimeoutMs,
+  })
+  printForeign(result.stdout + result.stderr)
+  if (!fs.existsSync(file)) {
+    const said = result.problem || result.stderr.trim().split('\n').at(-1) || 'it said nothing'
+    session.note(`The trial gave no report: ${said}.`)
+    return { ...outcome, passed: false, trials: outcomes(folder) }
+  }
+  const report = joined(outcome.report, readReport(file))
+  const severity = inputs.failOn.replace('new-', '') as FailOn
+  const crashed = report.packages.map((pkg) => ({
+    ...pkg,
+    findings: pkg.findings.filter((finding) => finding.rule.startsWith('run/')),
+  }))
+  const passed = outcome.passed && !reaches({ ...report, packages: crashed }, severity)
+  return { report, passed, trials: outcomes(folder) }
 }
 
 function readReport(file: string): Report {
@@ -281,6 +315,15 @@ async function inSession(session: Session): Promise<void> {
       const options = sarif === '' ? [] : [`--output=sarif:${sarif}`]
       outcome = await check(session, explint, options, base, file)
       core.setOutput('sarif', sarif)
+      if (inputs.trial) {
+        const why = refusal(event.pull?.fork ?? false)
+        if (why === '') {
+          outcome = await tried(session, explint, outcome)
+          fs.writeFileSync(file, JSON.stringify(outcome.report))
+        } else {
+          session.note(why)
+        }
+      }
     } else {
       outcome = await checkBranches(session, explint, file)
     }
@@ -300,6 +343,7 @@ async function inSession(session: Session): Promise<void> {
       commit: event.pull?.head ?? context.sha,
     },
     notes: session.notes,
+    trials: outcome.trials ?? [],
     passed,
     reportFile: path.basename(file),
   }

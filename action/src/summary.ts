@@ -4,6 +4,7 @@ import { code, inert, prose, urlPath } from './escape.ts'
 import type { CriterionState, Located, PackageReport, Report } from './report.ts'
 import { fixedFindings } from './report.ts'
 import type { Plan } from './planner.ts'
+import type { TrialRow } from './trial.ts'
 
 /** The runner refuses a larger summary of a step (actions/runner, `CreateStepSummaryCommand`). */
 export const SUMMARY_LIMIT = 1024 * 1024
@@ -44,6 +45,8 @@ export interface Context {
   links: Links | null
   /** What was asked for and could not be done, each a whole sentence of ours. */
   notes: readonly string[]
+  /** How the runs of a trial ended; empty where there was none. */
+  trials: readonly TrialRow[]
   /** Whether the findings let the job pass. */
   passed: boolean
   /** Where the whole report lies, for what is cut. */
@@ -198,6 +201,18 @@ export function jobSummary(context: Context, limit = SUMMARY_LIMIT): string {
       const columns = ['Package', 'Verdict', 'Violated criteria', 'Errors', 'Warnings']
       whole = page.table(columns, rows, rows.length) && whole
     }
+  }
+  if (context.trials.length > 0) {
+    const rows = context.trials.map((trial) => [
+      code(trial.package),
+      code(trial.run),
+      prose(trial.ended),
+      `${trial.seconds.toFixed(1)} s`,
+      trial.memory === null ? '' : `${Math.round(trial.memory / 2 ** 20)} MiB`,
+      prose(trial.device),
+    ])
+    const columns = ['Package', 'Run', 'Ended', 'Time', 'Memory', 'Device']
+    whole = page.add('\n### Trial') && page.table(columns, rows, rows.length) && whole
   }
   const compared = comparedWith(report)
   if (plan.ranked.length > 0) {

@@ -32,6 +32,7 @@ function context(
     plan: plan(openFindings(made), changed),
     links: LINKS,
     notes: [],
+    trials: [],
     passed: false,
     reportFile: 'explint.json',
   }
@@ -143,6 +144,9 @@ test('the summary, the comment', (t) => {
     report: made,
     plan: plan(openFindings(made), new Map([['runs/one/a b/%,:.py', [[3, 3]]]])),
     links: LINKS,
+    trials: [
+      { package: 'one', run: 'a|b', ended: '✗ SIGKILL', seconds: 9, memory: null, device: 'cpu' },
+    ],
     notes: ['The comment could not be written: the token lacks `pull-requests: write`.'],
     passed: false,
     reportFile: 'explint.json',
