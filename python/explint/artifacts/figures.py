@@ -51,6 +51,7 @@ _LAYOUT_SETTINGS: Final = frozenset(
     {"figure.autolayout", "figure.constrained_layout.use", "savefig.bbox"}
 )
 _SAVES: Final = frozenset({"savefig", "write_image", "write_html", "print_figure"})
+_LOGS: Final = frozenset({"wandb.Image", "wandb.Plotly"})
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -81,7 +82,8 @@ class Figure(msgspec.Struct):
     """A figure from its making to where it is saved.
 
     ``open`` says that code which is not followed may have drawn on it. ``legend_on`` are the axes
-    that get a legend; None stands for the current axes or the whole figure.
+    that get a legend; None stands for the current axes or the whole figure. ``logged`` is where
+    W&B gets the figure as a picture.
     """
 
     made: f.LibraryCall | None
@@ -92,6 +94,7 @@ class Figure(msgspec.Struct):
     annotated: bool = False
     laid_out: bool = False
     open: bool = False
+    logged: f.LibraryCall | None = None
 
 
 def figures(special: Specialised, paths: Paths) -> list[Figure]:
@@ -282,6 +285,8 @@ class _Gallery:
             touched = self._figure_of(value) if self._may_draw(value) else None
             if touched is not None:
                 touched.open = True
+                if event.name in _LOGS:
+                    touched.logged = touched.logged or event
         if "plot" in name.lower() and self.current is not None:
             self.current.open = True
         return None

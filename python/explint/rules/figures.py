@@ -108,7 +108,8 @@ def figure_outside_evaluate(experiment: Experiment) -> Iterator[Hit | Unknown]:
     """The training command draws figures.
 
     ## What it does
-    Reports figures that are drawn or saved by what the training command runs, in any run or mode.
+    Reports figures that are drawn, saved or logged as pictures (`wandb.Image(figure)`) by what the
+    training command runs, in any run or mode.
 
     ## Why is this bad
     Figures are made of what W&B holds, by evaluation, once all runs are done. A figure made while
@@ -147,8 +148,9 @@ def figure_outside_evaluate(experiment: Experiment) -> Iterator[Hit | Unknown]:
         if isinstance(run, Undecided) or f"{run.entry.replace('.', '/')}.py" not in modules:
             continue
         for figure in figures(run.special, Paths(run.special.env)):
-            first = figure.saves[0].event if figure.saves else figure.made
-            if first is None or (figure.open and not figure.saves):
+            kept = figure.saves[0].event if figure.saves else figure.logged
+            first = kept or figure.made
+            if first is None or (figure.open and kept is None):
                 continue
             place = first.place
             told.setdefault((run.document.files[place.file], place.line), place)

@@ -552,10 +552,13 @@ impl<'a, 't> Binder<'a, 't> {
                 let parts: Vec<u32> = self.children(node);
                 if let [value, condition, ref rest @ ..] = parts[..] {
                     self.read_node(condition);
+                    let asks = i32::from(self.asks_for_names(condition));
+                    self.push(Work::NameGuard(asks));
                     self.read_node(value);
                     for &other in rest {
                         self.read_node(other);
                     }
+                    self.push(Work::NameGuard(-asks));
                 }
             }
             Kind::ForStatement => {
@@ -808,6 +811,9 @@ impl<'a, 't> Binder<'a, 't> {
         let typing = self
             .child(node, Field::Condition)
             .is_some_and(|c| self.is_type_checking(c));
+        let condition = self.child(node, Field::Condition);
+        let asks = i32::from(condition.is_some_and(|c| self.asks_for_names(c)));
+        self.push(Work::NameGuard(asks));
         if typing {
             self.push(Work::Typing(1));
         }
@@ -832,12 +838,22 @@ impl<'a, 't> Binder<'a, 't> {
                 _ => {}
             }
         }
+        self.push(Work::NameGuard(-asks));
         let join = if exhaustive {
             Op::JoinExhaustive
         } else {
             Op::Join
         };
         self.push(Work::Emit(join, node));
+    }
+
+    /// Whether a condition asks which names there are, as `"best" in locals()` does.
+    fn asks_for_names(&self, condition: u32) -> bool {
+        let text = self.tree.text_of(NodeId(condition));
+        text.contains(" in ")
+            && ["locals()", "globals()", "vars()", "dir()"]
+                .iter()
+                .any(|call| text.contains(call))
     }
 
     fn is_type_checking(&self, condition: u32) -> bool {
