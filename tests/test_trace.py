@@ -187,6 +187,48 @@ def test_library_objects_have_canonical_names_through_aliases_and_results() -> N
         assert name in names
 
 
+LIGHTNING = """
+import lightning as L
+import torch
+
+
+class Module(L.LightningModule):
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=self.rate)
+
+    def training_step(self, batch, index):
+        return self(batch)
+
+    def forward(self, images):
+        return torch.relu(images)
+
+    def test_step(self, batch, index):
+        torch.save(batch, "test")
+
+
+if __name__ == "__main__":
+    trainer = L.Trainer(max_epochs=1)
+    trainer.fit(Module(0.1), [])
+"""
+
+
+def test_a_lightning_trainer_calls_the_steps_of_the_module_that_it_fits() -> None:
+    entry = entry_of({"src/train.py": LIGHTNING}, "src.train")
+    found = [
+        (event.name, entry.calls[event.call].function.rpartition(".")[2])
+        for event in entry.events
+        if isinstance(event, f.LibraryCall) and event.name.startswith("torch.")
+    ]
+    assert found == [
+        ("torch.optim.AdamW", "configure_optimizers"),
+        ("torch.relu", "forward"),
+    ]
+
+
 def test_configs_are_followed_through_modules_classes_and_parameters() -> None:
     found = reads(entry_of(FILES, "src.train"))
     for path in ("run.dataset.name", "run.model.name", "run.model.width", "run.model.depth"):

@@ -526,15 +526,55 @@ impl<'p> Interp<'p> {
         self.set_content(owner, forgotten);
     }
 
+    /// What a Lightning trainer calls of the modules of the package that it is handed, in its order.
+    fn trainer_hooks(&mut self, callee: ValueId, args: &Args) -> Vec<ValueId> {
+        let Value::Attribute(_, method) = *self.get(callee) else {
+            return Vec::new();
+        };
+        let hooks: &[&str] = match self.text(method) {
+            "fit" => &["configure_optimizers", "training_step", "validation_step"],
+            "validate" => &["validation_step"],
+            "test" => &["test_step"],
+            _ => return Vec::new(),
+        };
+        let name = self.canonical(callee);
+        if !name.starts_with("lightning.") && !name.starts_with("pytorch_lightning.") {
+            return Vec::new();
+        }
+        let instances: Vec<(ValueId, u32)> = args
+            .positional
+            .iter()
+            .chain(args.named.iter().map(|(_, v)| v))
+            .filter_map(|&value| match self.get(value) {
+                Value::Instance(number) => Some((value, *self.instances.get(number)?)),
+                _ => None,
+            })
+            .collect();
+        let mut found = Vec::new();
+        for (instance, class) in instances {
+            for hook in hooks {
+                let hook = self.sym(hook);
+                if let Some((member, _)) = self.class_member(class, hook)
+                    && let Value::Function(f) = *self.get(member)
+                    && matches!(self.functions[f as usize].role, super::interp::Role::Plain)
+                {
+                    found.push(self.value(Value::Bound(instance, f)));
+                }
+            }
+        }
+        found
+    }
+
     /// Functions of the package among the arguments: the callee may call them, any number of times.
     fn callbacks(&mut self, node: NodeId, callee: ValueId, args: &Args) {
-        let given: Vec<ValueId> = args
+        let mut given: Vec<ValueId> = args
             .positional
             .iter()
             .chain(args.named.iter().map(|(_, v)| v))
             .copied()
             .filter(|&v| matches!(self.get(v), Value::Function(_) | Value::Bound(..)))
             .collect();
+        given.extend(self.trainer_hooks(callee, args));
         for value in given {
             let (number, this) = match *self.get(value) {
                 Value::Function(f) => (f, None),
