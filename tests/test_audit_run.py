@@ -86,13 +86,13 @@ def test_what_misbehaves_costs_its_own_row(tmp_path: Path) -> None:
     marks = ["", "# hang\n", "", "# grow\n", "# crash\n", "", "# raise\n", ""]
     source = jsonl(tmp_path / "a.jsonl", [row(n, mark) for n, mark in enumerate(marks)])
     audit(
-        options([source], tmp_path / "out", timeout=3.0, memory=300 << 20, cache=tmp_path / "c"),
+        options([source], tmp_path / "out", timeout=8.0, memory=300 << 20, cache=tmp_path / "c"),
         engine=Misbehaving,
     )
     packages, findings = table(tmp_path / "out")
     kinds = [p.failure_kind for p in packages]
     assert kinds == [None, "timeout", None, "memory", "crash", None, "error", None]
-    assert "longer than 3 seconds" in (packages[1].failure or "")
+    assert "longer than 8 seconds" in (packages[1].failure or "")
     assert "300 MiB" in (packages[3].failure or "")
     assert "signal 6" in (packages[4].failure or "")
     assert "not this one" in (packages[6].failure or "")

@@ -306,12 +306,15 @@ DAEMONS = {
 def test_no_daemon_stays(kind: str, how: str, tmp_path: Path) -> None:
     word = f"explint-daemon-{os.getpid()}-{time.time_ns()}"
     code = f"""
-import os, sys
+import os, sys, time
 words = [sys.executable, "-c", "import signal, time\\n"
     "for s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\\n"
+    "open('ready', 'w')\\n"
     "time.sleep(600)", {word!r}]
 if os.fork() == 0:
     {DAEMONS[how]}
+while not os.path.exists("ready"):
+    time.sleep(0.01)
 print("main is done")
 """
     outcome = attempt(tmp_path, code, kind)
