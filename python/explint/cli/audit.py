@@ -212,9 +212,16 @@ def _audit(options: AuditOptions, engine: str, *, quiet: bool) -> int:
 
 
 def _summarise(out: Path, about: About) -> None:
+    from explint.report.base import counted
+
     counts = about.counts
     note(
-        f"{counts.packages:,} packages in {out}: {counts.ready:,} ready, {counts.unready:,} not, "
-        f"{counts.failed:,} failed; {counts.errors:,} errors, {counts.warnings:,} warnings, "
-        f"{counts.infos:,} remarks"
+        f"{counted(counts.packages, 'package')} in {out}: {counts.ready:,} ready, "
+        f"{counts.unready:,} not, {counts.failed:,} failed; {counted(counts.errors, 'error')}, "
+        f"{counted(counts.warnings, 'warning')}, {counted(counts.infos, 'remark')}"
     )
+    if counts.failed:
+        note(
+            f"why some failed: explint audit query {out} "
+            "\"SELECT id, failure FROM packages WHERE status = 'failed'\""
+        )
