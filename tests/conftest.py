@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ settings.register_profile(
 settings.load_profile("explint")
 
 FOLDER = Path(__file__).parent / "snapshots"
+
+# Under `nohup`, or behind `&` in a script, SIGINT is ignored, and so it would be in every process
+# that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Rules and machinery are what is tested: an answer from an earlier run would test nothing.
 os.environ["EXPLINT_CACHE_DIR"] = ""
